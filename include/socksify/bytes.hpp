@@ -1,0 +1,100 @@
+// Octets in, octets out: the vocabulary that every codec on this floor shares.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+namespace socksify {
+
+/// Octets that somebody else owns, in wire order.
+using Bytes = std::span<const std::uint8_t>;
+
+/// What a reader found at the front of its input.
+enum class Outcome : std::uint8_t {
+    complete,  ///< one whole message; `size` octets of the input belong to it
+    need_more, ///< the start of a message; at least `size` octets are lacking
+    malformed, ///< not this protocol: close the connection
+};
+
+/// The answer of a reader. The input may hold less or more than one message; nothing is consumed but `size`
+/// octets of it.
+template <class Value>
+struct Parsed {
+    Outcome outcome = Outcome::malformed;
+    std::size_t size = 0;
+    Value value{};
+
+    constexpr explicit operator bool() const noexcept { return outcome == Outcome::complete; }
+};
+
+template <class Value>
+constexpr Parsed<Value> complete(Value value, std::size_t size) noexcept {
+    return {Outcome::complete, size, static_cast<Value&&>(value)};
+}
+
+/// Converts to any `Parsed<T>`, so that a reader can say `return need_more(3);`.
+struct Lacking {
+    Outcome outcome;
+    std::size_t size;
+    template <class Value>
+    // NOLINTNEXTLINE(google-explicit-constructor): that is its purpose
+    constexpr operator Parsed<Value>() const noexcept {
+        return {outcome, size, {}};
+    }
+};
+constexpr Lacking need_more(std::size_t octets) noexcept { return {Outcome::need_more, octets}; }
+constexpr Lacking malformed() noexcept { return {Outcome::malformed, 0}; }
+
+/// A message under construction, or kept: at most `Capacity` octets, in place, never allocated.
+template <std::size_t Capacity>
+class Message {
+public:
+    constexpr Message() noexcept = default;
+
+    constexpr Message& put8(std::uint8_t value) noexcept {
+        octets_[size_++] = value;
+        return *this;
+    }
+    constexpr Message& put16(std::uint16_t value) noexcept {
+        return put8(static_cast<std::uint8_t>(value >> 8)).put8(static_cast<std::uint8_t>(value));
+    }
+    constexpr Message& put32(std::uint32_t value) noexcept {
+        return put16(static_cast<std::uint16_t>(value >> 16)).put16(static_cast<std::uint16_t>(value));
+    }
+    constexpr Message& put(Bytes octets) noexcept {
+        for (const auto octet : octets) put8(octet);
+        return *this;
+    }
+    constexpr void clear() noexcept { size_ = 0; }
+
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] static constexpr std::size_t capacity() noexcept { return Capacity; }
+    [[nodiscard]] constexpr Bytes bytes() const noexcept { return {octets_.data(), size_}; }
+    // NOLINTNEXTLINE(google-explicit-constructor): a view of itself
+    constexpr operator Bytes() const noexcept { return bytes(); }
+
+private:
+    std::array<std::uint8_t, Capacity> octets_{};
+    std::size_t size_ = 0;
+};
+
+constexpr std::uint16_t get16(Bytes in) noexcept {
+    return static_cast<std::uint16_t>(std::uint32_t{in[0]} << 8 | std::uint32_t{in[1]});
+}
+constexpr std::uint32_t get32(Bytes in) noexcept {
+    return std::uint32_t{get16(in)} << 16 | std::uint32_t{get16(in.subspan(2))};
+}
+
+inline Bytes as_bytes(std::string_view text) noexcept {
+    return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+inline std::string_view as_text(Bytes octets) noexcept {
+    return {reinterpret_cast<const char*>(octets.data()), octets.size()};
+}
+
+} // namespace socksify

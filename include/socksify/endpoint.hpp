@@ -1,0 +1,105 @@
+// Who to talk to: a host (IPv4, IPv6 or a name) and a port, as values and as octets (RFC 1928 §5).
+#pragma once
+
+#include "socksify/bytes.hpp"
+
+#include <optional>
+#include <string>
+
+namespace socksify {
+
+/// ATYP (RFC 1928 §4). Values that are not listed here exist on the wire; readers answer `malformed`.
+enum class AddressType : std::uint8_t { ipv4 = 1, domain_name = 3, ipv6 = 4 };
+
+/// An IPv4 address, an IPv6 address, or a name of 1..255 octets without NUL. Kept in place, never allocated.
+/// A default-constructed host is 0.0.0.0.
+class Host {
+public:
+    static constexpr std::size_t longest_name = 255;
+
+    constexpr Host() noexcept = default;
+
+    static constexpr Host ipv4(std::array<std::uint8_t, 4> octets) noexcept {
+        return {AddressType::ipv4, octets};
+    }
+    static constexpr Host ipv6(std::array<std::uint8_t, 16> octets) noexcept {
+        return {AddressType::ipv6, octets};
+    }
+
+    /// A name as it is, unchecked but for length and NUL; nothing if it can't be sent as ATYP 03.
+    static constexpr std::optional<Host> name(std::string_view text) noexcept {
+        if (text.empty() || text.size() > longest_name || text.find('\0') != std::string_view::npos)
+            return {};
+        Host host;
+        host.type_ = AddressType::domain_name;
+        host.size_ = static_cast<std::uint8_t>(text.size());
+        for (std::size_t i = 0; i < text.size(); ++i) host.octets_[i] = static_cast<std::uint8_t>(text[i]);
+        return host;
+    }
+
+    /// A literal ("192.0.2.1", "2001:db8::1", "[2001:db8::1]") or, failing that, a name.
+    static std::optional<Host> parse(std::string_view text);
+
+    [[nodiscard]] constexpr AddressType type() const noexcept { return type_; }
+    [[nodiscard]] constexpr bool is_name() const noexcept { return type_ == AddressType::domain_name; }
+    /// 4, 16 or 1..255 octets, in wire order, without the length octet of a name.
+    [[nodiscard]] constexpr Bytes octets() const noexcept { return {octets_.data(), size_}; }
+    /// The name's text; empty for an address.
+    [[nodiscard]] std::string_view name() const noexcept {
+        return is_name() ? as_text(octets()) : std::string_view{};
+    }
+    /// 0.0.0.0, :: or ::ffff:0.0.0.0.
+    [[nodiscard]] bool is_unspecified() const noexcept;
+    /// 127.0.0.0/8, ::1, ::ffff:127.0.0.0/104, "localhost" and "*.localhost" (RFC 6761 §6.3).
+    [[nodiscard]] bool is_loopback() const noexcept;
+    /// An IPv4-mapped IPv6 address as the IPv4 address it stands for; any other host as it is.
+    [[nodiscard]] Host unmapped() const noexcept;
+    /// "192.0.2.1", "2001:db8::1" (no brackets) or the name.
+    [[nodiscard]] std::string text() const;
+
+    friend bool operator==(const Host& a, const Host& b) noexcept {
+        return a.type_ == b.type_ && a.size_ == b.size_ &&
+               std::memcmp(a.octets_.data(), b.octets_.data(), a.size_) == 0;
+    }
+
+private:
+    template <std::size_t Size>
+    constexpr Host(AddressType type, std::array<std::uint8_t, Size> octets) noexcept
+        : type_(type), size_(Size) {
+        for (std::size_t i = 0; i < Size; ++i) octets_[i] = octets[i];
+    }
+
+    AddressType type_ = AddressType::ipv4;
+    std::uint8_t size_ = 4;
+    std::array<std::uint8_t, longest_name> octets_{};
+};
+
+/// A host and a port (host order).
+struct Endpoint {
+    Host host;
+    std::uint16_t port = 0;
+
+    /// "192.0.2.1:80", "[2001:db8::1]:80" or "name:80".
+    [[nodiscard]] std::string text() const;
+    /// The reverse of `text()`. Nothing if there is no host, no port, or a port above 65535.
+    static std::optional<Endpoint> parse(std::string_view text);
+
+    friend bool operator==(const Endpoint&, const Endpoint&) noexcept = default;
+};
+
+/// ATYP, ADDR and PORT as they stand in requests, replies and datagrams: 7 octets (IPv4), 19 (IPv6) or 4 +
+/// length (name).
+constexpr std::size_t longest_endpoint = 1 + 1 + Host::longest_name + 2;
+
+template <std::size_t Capacity>
+constexpr void put_endpoint(Message<Capacity>& out, const Endpoint& endpoint) noexcept {
+    out.put8(static_cast<std::uint8_t>(endpoint.host.type()));
+    if (endpoint.host.is_name()) out.put8(static_cast<std::uint8_t>(endpoint.host.octets().size()));
+    out.put(endpoint.host.octets()).put16(endpoint.port);
+}
+
+/// Reads ATYP, ADDR and PORT. `need_more` never asks for an octet beyond them. An unknown ATYP is
+/// `malformed`.
+Parsed<Endpoint> parse_endpoint(Bytes in) noexcept;
+
+} // namespace socksify

@@ -1,0 +1,110 @@
+// LIST-FEATURES: the Feature Description List (FDL) as a value, with its reader and its writer
+// (draft-ietf-aft-socks-ext-00; the draft's gaps are closed as doc/wire.md says).
+#pragma once
+
+#include "socksify/socks5.hpp"
+
+#include <string>
+#include <vector>
+
+namespace socksify {
+
+/// TAG (draft-ietf-aft-socks-ext-00, The Feature Description List). 80-8F belong to the extension set named
+/// by `80 00`.
+enum class Tag : std::uint8_t {
+    fdl = 0x00,
+    socks = 0x01,
+    address = 0x02,
+    authentication = 0x03,
+    command = 0x04,
+    server = 0x10,
+    extension = 0x80,
+    end = 0xff,
+};
+
+constexpr std::uint8_t subtag_scope = 0x10; ///< of Tag::fdl
+
+/// Octets in the value of FDL-SCOPE: what else the answer would depend on.
+enum class Scope : std::uint8_t { client_address = 0x01, authentication_method = 0x02, destination = 0x03 };
+
+/// Subtags of Tag::server.
+enum class ServerInfo : std::uint8_t { hostname = 0x01, url = 0x02, opaque_id = 0x03, load = 0x04 };
+
+/// One TAG-SUBTAG("value"); the value is 0..255 octets inside the list that it came from.
+struct Feature {
+    std::uint8_t tag = 0;
+    std::uint8_t subtag = 0;
+    Bytes value;
+};
+
+/// What a list says of one thing. A list that has no entry at all under a tag says nothing of that tag's
+/// things: "Servers may prefer not to advertise all the features they support" (Security Considerations).
+enum class Support : std::uint8_t { unsaid, yes, no };
+
+/// An FDL without its END. Everything is kept, also what nobody knows; a look-up is a walk over at most 64
+/// KiB. Several entries with one TAG-SUBTAG count as one with all their values.
+class FeatureList {
+public:
+    /// Appends one entry. `value` longer than 255 octets is cut. END is no entry: `encode` adds it, and one
+    /// in the middle would hide the rest from every reader.
+    void add(std::uint8_t tag, std::uint8_t subtag, Bytes value = {});
+    void add(Tag tag, std::uint8_t subtag, Bytes value = {}) {
+        add(static_cast<std::uint8_t>(tag), subtag, value);
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return octets_.empty(); }
+    [[nodiscard]] std::vector<Feature> entries() const;
+    [[nodiscard]] bool has(Tag tag, std::uint8_t subtag) const noexcept;
+    /// Whether some entry TAG-SUBTAG holds `octet` in its value.
+    [[nodiscard]] bool has(Tag tag, std::uint8_t subtag, std::uint8_t octet) const noexcept;
+    /// The first value of TAG-SUBTAG as text, as it was sent: it may hold control characters.
+    [[nodiscard]] std::optional<std::string_view> text(Tag tag, std::uint8_t subtag) const noexcept;
+
+    [[nodiscard]] Support supports(Command command) const noexcept;
+    [[nodiscard]] Support supports(AddressType type) const noexcept;
+    [[nodiscard]] Support supports(Method method) const noexcept;
+    [[nodiscard]] Support supports_version(std::uint8_t ver) const noexcept;
+    /// LIST-FEATURES may ask to hold the connection (COMMAND-10 holds an octet 01).
+    [[nodiscard]] bool persistent() const noexcept { return has(Tag::command, 0x10, 0x01); }
+    [[nodiscard]] bool depends_on(Scope scope) const noexcept {
+        return has(Tag::fdl, subtag_scope, static_cast<std::uint8_t>(scope));
+    }
+
+    /// The list in wire form without END; `encode` adds it.
+    [[nodiscard]] Bytes octets() const noexcept { return octets_; }
+    /// The list in wire form, END ("FF 00 00") included.
+    [[nodiscard]] std::vector<std::uint8_t> encode() const;
+
+    friend bool operator==(const FeatureList&, const FeatureList&) = default;
+
+private:
+    friend class FeatureReader;
+    [[nodiscard]] Support support(Tag tag, std::uint8_t subtag) const noexcept;
+
+    std::vector<std::uint8_t> octets_;
+};
+
+/// Reads an FDL as it arrives, in pieces of any size, within limits that a hostile server can't stretch.
+class FeatureReader {
+public:
+    static constexpr std::size_t most_octets = 64 * 1024;
+    static constexpr std::size_t most_entries = 4096;
+
+    /// Takes octets of the list. `complete`: `size` of them belonged to it, the rest is somebody else's.
+    /// `need_more`: all were taken, and at least `size` more must come. `malformed`: a limit was passed.
+    Parsed<bool> feed(Bytes in);
+    /// The server closed the connection. `complete` if the list may end here: at an END cut short, or between
+    /// two entries when there was at least one (an answer of nothing at all is no list).
+    [[nodiscard]] Outcome ended() const noexcept;
+    /// Whether TAG FF has been seen, though its two octets are still lacking: a bare FF, as some may send.
+    [[nodiscard]] bool saw_end() const noexcept { return !partial_.empty() && partial_.bytes()[0] == 0xff; }
+
+    [[nodiscard]] FeatureList take() noexcept { return std::move(list_); }
+
+private:
+    FeatureList list_;
+    Message<3 + 255> partial_; // the entry under way
+    std::size_t entries_ = 0;
+};
+
+} // namespace socksify

@@ -1,0 +1,156 @@
+// One SOCKS5 handshake, seen from each side, without any I/O: a machine says what to send and takes what was
+// received. Both machines live here so that a test can join them in memory.
+#pragma once
+
+#include "socksify/features.hpp"
+
+namespace socksify {
+
+/// What the client wants of one connection to the proxy.
+enum class Exchange : std::uint8_t {
+    command,               ///< the command alone
+    features,              ///< LIST-FEATURES alone (a probe)
+    features_then_command, ///< LIST-FEATURES with FLAG 01, and the command on the held connection
+};
+
+struct ClientPlan {
+    Exchange exchange = Exchange::command;
+    Command command = Command::connect;
+    Endpoint destination;
+    /// DST of LIST-FEATURES; 0.0.0.0:0 asks for no specific host.
+    Endpoint host_of_interest;
+    MethodList methods{Method::none}; ///< offered, in this order: none and password
+    std::string_view username;        ///< for Method::password; owned by the caller while the machine lives
+    std::string_view password;
+};
+
+/// Where a handshake stands, or stood when it failed.
+enum class Phase : std::uint8_t { greeting, authentication, features, command, over };
+
+/// Why a handshake failed. The connection is of no more use after any of them.
+enum class Failure : std::uint8_t {
+    none,
+    no_acceptable_method,   ///< FF, or a plan without methods: then nothing is sent
+    method_not_offered,     ///< the server chose what the client did not offer
+    authentication_refused, ///< RFC 1929 STATUS other than 0
+    features_refused,       ///< REP other than 0 to LIST-FEATURES
+    features_not_a_list,    ///< REP 0, and then octets that are no FDL
+    not_held,               ///< the FDL came, but the connection was not held for the command
+    command_refused,        ///< REP other than 0: see `reply()`
+    closed,                 ///< the server closed the connection before the handshake was over
+    malformed,              ///< not SOCKS5
+};
+
+/// The client's side. Ask `step()`, do what it says, tell what came of it, until it says done or failed:
+///
+///     send     → write `out` (in one send), then `sent(n)`
+///     receive  → read at most `room` octets (never more: the next one may be the program's), then
+///     `received(octets)`,
+///                or `ended()` when the server closed
+class ClientHandshake {
+public:
+    explicit ClientHandshake(const ClientPlan& plan);
+
+    struct Step {
+        enum class What : std::uint8_t { send, receive, done, failed } what;
+        Bytes out;            ///< of `send`; valid until the next call
+        std::size_t room = 0; ///< of `receive`
+    };
+    [[nodiscard]] Step step() const noexcept;
+    void sent(std::size_t octets) noexcept;
+    void received(Bytes in);
+    void ended();
+
+    [[nodiscard]] Phase phase() const noexcept { return phase_; }
+    [[nodiscard]] Failure failure() const noexcept { return failure_; }
+    /// REP of the last reply that came, to whatever command.
+    [[nodiscard]] Reply reply() const noexcept { return reply_.reply; }
+    /// BND of the command's reply. Zeros from many servers: never show it without a look.
+    [[nodiscard]] const Endpoint& bound() const noexcept { return reply_.bound; }
+    /// The method that the server chose; `no_acceptable` until it did.
+    [[nodiscard]] Method method() const noexcept { return method_; }
+    /// Whether a whole FDL came. It may have come although the handshake failed (`not_held`).
+    [[nodiscard]] bool has_features() const noexcept { return has_features_; }
+    [[nodiscard]] FeatureList take_features() noexcept { return std::move(features_); }
+
+private:
+    enum class State : std::uint8_t {
+        send_greeting,
+        await_method,
+        send_password,
+        await_password_reply,
+        send_list_features,
+        await_features_reply,
+        await_features,
+        send_command,
+        await_command_reply,
+        done,
+        failed,
+    };
+    void begin(State state);
+    void fail(Failure failure) noexcept;
+    void after_authentication();
+    void on_method(Method method);
+    void on_features_reply(const ReplyMessage& reply);
+    void on_features_complete();
+    void on_command_reply(const ReplyMessage& reply);
+    void take_message();
+    [[nodiscard]] std::size_t lacking() const noexcept;
+
+    ClientPlan plan_;
+    Message<3 + 255 + 255> out_; // the largest message: RFC 1929's
+    std::size_t out_sent_ = 0;
+    Message<3 + longest_endpoint> in_;
+    ReplyMessage reply_{Reply::succeeded, 0, {}};
+    FeatureReader reader_;
+    FeatureList features_;
+    Method method_ = Method::no_acceptable;
+    State state_ = State::send_greeting;
+    Phase phase_ = Phase::greeting;
+    Failure failure_ = Failure::none;
+    bool held_ = false;
+    bool has_features_ = false;
+};
+
+/// The server's side. `take()` reads at most one message from the front of what the connection has brought
+/// and leaves the rest alone, so pipelined, split and early octets all work. Each answer is a message to
+/// send, in order.
+class ServerHandshake {
+public:
+    struct Event {
+        enum class Kind : std::uint8_t {
+            need_more,
+            greeting, ///< answer with `choose`
+            password, ///< `username()`, `password()` until the next call; answer with `authenticated`
+            request,  ///< `request()`; answer with `reply`
+            unknown_address_type, ///< a request whose end can't be found: answer with `reply`, then close
+            malformed,            ///< not SOCKS5: close without a word
+        } kind;
+        std::size_t size = 0; ///< octets of the input that the message took
+    };
+    Event take(Bytes in) noexcept;
+
+    [[nodiscard]] const MethodList& offered() const noexcept { return greeting_.methods; }
+    /// The first of `allowed` that the client offered, and the answer to it. FF if there is none: then close.
+    Message<2> choose(const MethodList& allowed) noexcept;
+    [[nodiscard]] Method method() const noexcept { return method_; }
+
+    [[nodiscard]] std::string_view username() const noexcept { return credentials_.username; }
+    [[nodiscard]] std::string_view password() const noexcept { return credentials_.password; }
+    Message<2> authenticated(bool accepted) noexcept;
+
+    [[nodiscard]] const Request& request() const noexcept { return request_; }
+    /// The answer to `request()`. After a LIST-FEATURES with `hold`, one more command may come.
+    RequestMessage reply(Reply reply, const Endpoint& bound = {}, bool hold = false) noexcept;
+
+private:
+    enum class State : std::uint8_t { greeting, chosen, password, checked, request, over };
+
+    State state_ = State::greeting;
+    Greeting greeting_;
+    PasswordRequest credentials_;
+    Request request_;
+    Method method_ = Method::no_acceptable;
+};
+
+} // namespace socksify

@@ -1,0 +1,238 @@
+#include "ctl/commands.hpp"
+#include "ctl/probe.hpp"
+#include "ctl/rules_source.hpp"
+#include "ctl/words.hpp"
+
+#include <algorithm>
+
+namespace socksify::ctl {
+namespace {
+
+constexpr std::uint8_t subtag_extension_set = 0x00; ///< of Tag::extension: the name of the set (doc/wire.md)
+
+/// A list taken apart for people. Unknown entries, and values that the draft gives no meaning, stay as
+/// octets.
+class ListText {
+public:
+    explicit ListText(const FeatureList& list) : list_(list) {
+        for (const auto& feature : list.entries()) take(feature);
+    }
+
+    [[nodiscard]] Rows rows() const {
+        // Not to be listed is not to be missing: "Servers may prefer not to advertise all the features they
+        // support".
+        constexpr std::string_view unsaid = "not said";
+        Rows out{{"versions", joined(versions_, unsaid)},
+                 {"addresses", joined(addresses_, unsaid)},
+                 {"methods", joined(methods_, unsaid)},
+                 {"commands", joined(commands_, unsaid)},
+                 {"hold", list_.persistent()
+                              ? "LIST-FEATURES can hold the connection for the command that follows"
+                              : "no: LIST-FEATURES wants a connection of its own"},
+                 {"holds for", scope_text()}};
+        for (const auto& [name, text] : server_) out.emplace_back(name, text);
+        for (const auto& text : extensions_) out.emplace_back("extensions", text);
+        for (const auto& text : unknown_) out.emplace_back("unknown", text);
+        return out;
+    }
+
+    [[nodiscard]] Json json() const {
+        Json out{
+            {"versions", versions_},      {"address_types", types_json_},     {"methods", methods_json_},
+            {"commands", commands_json_}, {"persistent", list_.persistent()}, {"scope", scope_},
+            {"server", server_json_},     {"extension_sets", sets_json_},     {"unknown", unknown_json_}};
+        const auto whole = list_.encode();
+        out["octets"] = hex_digits(whole);
+        return out;
+    }
+
+private:
+    static std::string with_value(std::string name, Bytes value) {
+        return value.empty() ? name : name + " [" + hex(value) + "]";
+    }
+
+    void take(const Feature& feature) {
+        switch (static_cast<Tag>(feature.tag)) {
+        case Tag::fdl:
+            if (feature.subtag != subtag_scope) return take_unknown(feature);
+            for (const auto one : feature.value) add_once(scope_, name_of(static_cast<Scope>(one)));
+            return;
+        case Tag::socks: return take_version(feature);
+        case Tag::address:
+            addresses_.push_back(
+                with_value(name_of(static_cast<AddressType>(feature.subtag)), feature.value));
+            types_json_.push_back(item(feature, name_of(static_cast<AddressType>(feature.subtag))));
+            return;
+        case Tag::authentication:
+            methods_.push_back(with_value(name_of(static_cast<Method>(feature.subtag)), feature.value));
+            methods_json_.push_back(item(feature, name_of(static_cast<Method>(feature.subtag))));
+            return;
+        case Tag::command:
+            commands_.push_back(with_value(name_of(static_cast<Command>(feature.subtag)), feature.value));
+            commands_json_.push_back(item(feature, name_of(static_cast<Command>(feature.subtag))));
+            return;
+        case Tag::server: return take_server(feature);
+        case Tag::extension:
+            if (feature.subtag != subtag_extension_set) return take_unknown(feature);
+            extensions_.push_back(shown(as_text(feature.value)));
+            sets_json_.push_back(std::string(as_text(feature.value)));
+            return;
+        case Tag::end: return;
+        }
+        take_unknown(feature);
+    }
+
+    /// The minor version is the first octet of the value; none is 0.
+    void take_version(const Feature& feature) {
+        versions_.push_back(std::to_string(feature.subtag) + "." +
+                            std::to_string(feature.value.empty() ? 0 : feature.value[0]));
+    }
+
+    void take_server(const Feature& feature) {
+        const std::string text(as_text(feature.value));
+        const auto add = [&](std::string name, const char* key) {
+            server_.emplace_back(std::move(name), shown(text));
+            server_json_[key] = text;
+        };
+        switch (static_cast<ServerInfo>(feature.subtag)) {
+        case ServerInfo::hostname: return add("host name", "hostname");
+        case ServerInfo::url: return add("URL", "url");
+        case ServerInfo::opaque_id: return add("id", "opaque_id");
+        case ServerInfo::load: return add("load", "load");
+        }
+        take_unknown(feature);
+    }
+
+    void take_unknown(const Feature& feature) {
+        const std::array head{feature.tag, feature.subtag};
+        unknown_.push_back(hex(head) + (feature.value.empty() ? "" : ": " + hex(feature.value)));
+        unknown_json_.push_back(
+            {{"tag", feature.tag}, {"subtag", feature.subtag}, {"value", hex_digits(feature.value)}});
+    }
+
+    static Json item(const Feature& feature, const std::string& name) {
+        return {{"code", feature.subtag}, {"name", name}, {"value", hex_digits(feature.value)}};
+    }
+    static void add_once(std::vector<std::string>& to, std::string text) {
+        if (std::find(to.begin(), to.end(), text) == to.end()) to.push_back(std::move(text));
+    }
+
+    [[nodiscard]] std::string scope_text() const {
+        if (scope_.empty()) return "every connection";
+        return "connections with the same " + joined(scope_);
+    }
+
+    const FeatureList& list_;
+    std::vector<std::string> versions_;
+    std::vector<std::string> addresses_;
+    std::vector<std::string> methods_;
+    std::vector<std::string> commands_;
+    std::vector<std::string> scope_;
+    std::vector<std::string> extensions_;
+    std::vector<std::string> unknown_;
+    Rows server_;
+    Json types_json_ = Json::array();
+    Json methods_json_ = Json::array();
+    Json commands_json_ = Json::array();
+    Json server_json_ = Json::object();
+    Json sets_json_ = Json::array();
+    Json unknown_json_ = Json::array();
+};
+
+/// What the library makes of a proxy without a list.
+std::string what_then(const policy::Upstream& upstream) {
+    if (upstream.discover == policy::Discover::off)
+        return "the library never asks it (discover: off), and speaks RFC 1928 alone";
+    return "each program notes that for " +
+           counted(static_cast<std::size_t>(upstream.feature_lifetime.count()), "second") +
+           " (feature_lifetime), and speaks RFC 1928 alone meanwhile; \"discover\": \"off\" spares the "
+           "question";
+}
+
+void show(const policy::Upstream& upstream, const Probe& probe, bool verbose, Answer& answer) {
+    const bool is_usable = probe.outcome != Probe::Outcome::unusable;
+    Json json{{"name", upstream.name},
+              {"url", url_of(upstream)},
+              {"usable", is_usable},
+              {"reached", probe.is_reached},
+              {"address", probe.address.text()}};
+    Rows rows;
+    if (probe.is_reached) {
+        rows.emplace_back("reached", probe.address.text() + " in " + duration(probe.connect_ms));
+        json["client"] = probe.client.text();
+        json["connect_ms"] = probe.connect_ms;
+    }
+    if (probe.round_trip_ms > 0) {
+        rows.emplace_back("round trip", duration(probe.round_trip_ms));
+        json["round_trip_ms"] = probe.round_trip_ms;
+    }
+    if (probe.method != Method::no_acceptable) {
+        rows.emplace_back("let us in by", name_of(probe.method));
+        json["method"] = {{"code", static_cast<unsigned>(probe.method)}, {"name", name_of(probe.method)}};
+    }
+    json["list_features"] = word_for(probe);
+    switch (probe.outcome) {
+    case Probe::Outcome::unusable:
+        rows.emplace_back("problem", probe.problem + (probe.advice.empty() ? "" : "\n" + probe.advice));
+        json["problem"] = probe.problem;
+        json["advice"] = probe.advice;
+        answer.fine = false;
+        break;
+    case Probe::Outcome::no_features:
+        rows.emplace_back("features", "no LIST-FEATURES: " + describe_refusal(probe));
+        rows.emplace_back("so", what_then(upstream));
+        if (probe.refusal == Probe::Refusal::replied || probe.refusal == Probe::Refusal::cut_short)
+            json["reply"] = static_cast<unsigned>(probe.reply);
+        break;
+    case Probe::Outcome::listed: {
+        const ListText list(probe.features);
+        json["features_ms"] = probe.features_ms;
+        json["features"] = list.json();
+        for (auto& row : list.rows()) rows.push_back(std::move(row));
+        if (verbose) rows.emplace_back("octets", hex(probe.answer, probe.answer.size()));
+        break;
+    }
+    }
+    if (is_usable) json["answer"] = hex_digits(probe.answer);
+    answer.text += described(upstream) + ":\n" + table(rows);
+    answer.json["upstreams"].push_back(std::move(json));
+}
+
+std::string unknown_upstream(const policy::Config& config, const std::string& name) {
+    policy::Guess guess(name);
+    std::vector<std::string> names;
+    for (const auto& upstream : config.upstreams) {
+        guess.consider(upstream.name);
+        names.push_back(upstream.name);
+    }
+    const auto best = guess.best();
+    return "there is no upstream " + policy::quoted(name) +
+           (best.empty() ? "; the rules have " + joined(names) : "; did you mean " + best + "?");
+}
+
+} // namespace
+
+Answer features(const Options& options) {
+    const auto source = load_rules(options);
+    const auto& config = source.rules.config;
+    Answer answer;
+    answer.json = {{"source", source.rules.source}, {"usable", source.rules.usable}};
+    answer.json["upstreams"] = Json::array();
+    if (!source.rules.usable) {
+        answer.fine = false;
+        answer.json["problems"] = source.rules.problems;
+        answer.text = why_unusable(source);
+        return answer;
+    }
+    bool is_known = options.upstream.empty();
+    for (const auto& upstream : config.upstreams) {
+        if (!options.upstream.empty() && upstream.name != options.upstream) continue;
+        is_known = true;
+        show(upstream, probe(upstream), options.verbose, answer);
+    }
+    if (!is_known) throw WrongUsage{unknown_upstream(config, options.upstream)};
+    if (config.upstreams.empty()) answer.text = "The rules have no upstreams: there is nobody to ask.\n";
+    return answer;
+}
+
+} // namespace socksify::ctl

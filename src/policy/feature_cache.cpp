@@ -1,0 +1,129 @@
+#include "policy/feature_cache.hpp"
+
+#include "policy/host_name.hpp"
+
+#include <algorithm>
+
+namespace socksify::policy {
+namespace {
+
+constexpr std::uint8_t bit(Scope scope) noexcept {
+    return static_cast<std::uint8_t>(1U << static_cast<unsigned>(scope));
+}
+constexpr std::uint8_t every_scope =
+    bit(Scope::client_address) | bit(Scope::authentication_method) | bit(Scope::destination);
+
+/// One host in one spelling: an AF_INET6 socket shows an IPv4 address as a mapped one, and names have
+/// capitals.
+Host normal(const Host& host) noexcept {
+    return host.is_name() ? Host::name(FoldedName(host).text()).value_or(host) : host.unmapped();
+}
+Circumstances normal(const Circumstances& at) noexcept {
+    return {normal(at.client), at.method, normal(at.destination)};
+}
+
+/// A lifetime of centuries is a way to say "for ever", not an overflow.
+FeatureCache::Time after(FeatureCache::Time now, FeatureCache::Lifetime lifetime) noexcept {
+    const auto room = std::chrono::duration_cast<FeatureCache::Lifetime>(FeatureCache::Time::max() - now);
+    return lifetime < room ? now + lifetime : FeatureCache::Time::max();
+}
+
+} // namespace
+
+bool FeatureCache::Entry::covers(const Circumstances& other) const noexcept {
+    if ((scope & bit(Scope::authentication_method)) != 0 && at.method != other.method) return false;
+    if ((scope & bit(Scope::destination)) != 0 && !(at.destination == other.destination)) return false;
+    return (scope & bit(Scope::client_address)) == 0 || at.client == other.client;
+}
+
+/// A restriction that the draft does not define depends on we don't know what: all that we can tell apart
+/// must be equal.
+FeatureCache::Mask FeatureCache::scope_of(const FeatureList& list) {
+    Mask mask = 0;
+    for (const auto& feature : list.entries()) {
+        if (feature.tag != static_cast<std::uint8_t>(Tag::fdl) || feature.subtag != subtag_scope) continue;
+        for (const auto octet : feature.value)
+            mask |= octet >= 1 && octet <= 3 ? bit(static_cast<Scope>(octet)) : every_scope;
+    }
+    return mask;
+}
+
+Knowledge FeatureCache::find(std::size_t upstream, const Circumstances& at, Time now) const {
+    const auto key = normal(at);
+    const auto newest = std::find_if(entries_.rbegin(), entries_.rend(), [&](const Entry& entry) {
+        const bool is_knowledge = entry.state == State::listed || entry.state == State::none;
+        return entry.upstream == upstream && is_knowledge && now < entry.expires && entry.covers(key);
+    });
+    if (newest == entries_.rend()) return {};
+    return {newest->state == State::none ? Known::none : Known::listed, newest->features};
+}
+
+bool FeatureCache::depends_on(std::size_t upstream, Scope scope) const noexcept {
+    return upstream < habits_.size() && (habits_[upstream].scope & bit(scope)) != 0;
+}
+
+std::optional<Method> FeatureCache::last_method(std::size_t upstream) const noexcept {
+    return upstream < habits_.size() ? habits_[upstream].method : std::nullopt;
+}
+
+std::optional<bool> FeatureCache::held_before(std::size_t upstream) const noexcept {
+    return upstream < habits_.size() ? habits_[upstream].held : std::nullopt;
+}
+
+bool FeatureCache::ask_now(std::size_t upstream, const Circumstances& at, Time now) {
+    const auto key = normal(at);
+    for (const auto& entry : entries_)
+        if (entry.upstream == upstream && now < entry.expires && entry.covers(key)) return false;
+    const Mask scope = upstream < habits_.size() ? habits_[upstream].scope : Mask{0};
+    add({upstream, after(now, longest_question), scope, State::asked, nullptr, key}, now);
+    return true;
+}
+
+void FeatureCache::give_back(std::size_t upstream, const Circumstances& at) {
+    std::erase_if(entries_, [&, key = normal(at)](const Entry& entry) {
+        return entry.upstream == upstream && entry.state == State::asked && entry.covers(key);
+    });
+}
+
+void FeatureCache::give_back_all() noexcept {
+    std::erase_if(entries_, [](const Entry& entry) { return entry.state == State::asked; });
+}
+
+void FeatureCache::remember(std::size_t upstream, const Circumstances& at, FeatureList list, Time now,
+                            Lifetime lifetime) {
+    if (upstream >= habits_.size()) habits_.resize(upstream + 1);
+    habits_[upstream] = {scope_of(list), at.method, list.persistent()};
+    Entry answer{upstream,
+                 after(now, lifetime),
+                 habits_[upstream].scope,
+                 State::listed,
+                 std::make_shared<const FeatureList>(std::move(list)),
+                 normal(at)};
+    std::erase_if(entries_, [&](const Entry& entry) {
+        return entry.upstream == upstream && (entry.covers(answer.at) || answer.covers(entry.at));
+    });
+    add(std::move(answer), now);
+}
+
+void FeatureCache::remember_none(std::size_t upstream, Time now, Lifetime lifetime) {
+    std::erase_if(entries_, [&](const Entry& entry) { return entry.upstream == upstream; });
+    add({upstream, after(now, lifetime), 0, State::none, nullptr, {}}, now);
+}
+
+void FeatureCache::forget(std::size_t upstream, Time now) {
+    auto until = now;
+    for (const auto& entry : entries_)
+        if (entry.upstream == upstream && entry.state != State::asked) until = std::max(until, entry.expires);
+    std::erase_if(entries_, [&](const Entry& entry) {
+        return entry.upstream == upstream && entry.state != State::asked;
+    });
+    if (until > now) add({upstream, until, 0, State::contradicted, nullptr, {}}, now);
+}
+
+void FeatureCache::add(Entry entry, Time now) {
+    std::erase_if(entries_, [&](const Entry& old) { return now >= old.expires; });
+    if (entries_.size() >= most_entries) entries_.erase(entries_.begin());
+    entries_.push_back(std::move(entry));
+}
+
+} // namespace socksify::policy

@@ -1,0 +1,109 @@
+// What is known of each proxy's features, and for whom it holds (draft-ietf-aft-socks-ext-00, SCOPE).
+//
+// A Feature Description List answers one question, and its SCOPE says on which circumstances of that question
+// the answer depends. What is remembered is therefore an answer, the circumstances under which it was given,
+// and a lifetime. It holds for another connection when all circumstances that SCOPE names are the same.
+//
+// A proxy is asked once per lifetime: whoever wants to ask claims the question with `ask_now`. The first
+// question is asked for no specific host. When the answer says that it depends on the destination, it holds
+// for nobody's destination; `depends_on` is true from then on, and questions carry the destination.
+//
+// A value: no clock (time is an argument), no lock (floor 2 has one around it), no system call. A copy made
+// by fork is whole, but the claims in it belong to the parent: `give_back_all`.
+#pragma once
+
+#include "socksify/features.hpp"
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+namespace socksify::policy {
+
+/// What an FDL may depend on: the circumstances of a question, or of the connection that wants to know.
+struct Circumstances {
+    Host client;                  ///< our address on the connection to the proxy
+    Method method = Method::none; ///< the authentication method used on it
+    Host destination;             ///< a default-constructed host (0.0.0.0) is "not for any specific host"
+};
+
+enum class Known : std::uint8_t {
+    unknown, ///< never asked, or forgotten, or too long ago
+    none,    ///< the proxy has no LIST-FEATURES
+    listed,
+};
+
+struct Knowledge {
+    Known known = Known::unknown;
+    std::shared_ptr<const FeatureList> features; ///< set exactly when `listed`
+};
+
+/// `upstream` is a small number, the upstream's place in the rules.
+class FeatureCache {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+    using Lifetime = std::chrono::seconds;
+
+    static constexpr std::size_t most_entries = 1024; ///< one more drops the oldest
+    static constexpr Lifetime longest_question{30};   ///< then a claim is void: its owner is gone
+
+    [[nodiscard]] Knowledge find(std::size_t upstream, const Circumstances& at, Time now) const;
+
+    /// Whether the last list of that upstream depends on `scope`. If on the destination, LIST-FEATURES must
+    /// carry it. Outlives the list, so that the question after the expiry is the right one at once.
+    [[nodiscard]] bool depends_on(std::size_t upstream, Scope scope) const noexcept;
+    /// The method that was in use when the last list came: the one to expect before it has been negotiated.
+    [[nodiscard]] std::optional<Method> last_method(std::size_t upstream) const noexcept;
+    /// Whether the last list announced held connections; nothing if there has been no list.
+    [[nodiscard]] std::optional<bool> held_before(std::size_t upstream) const noexcept;
+
+    /// Claims the question: true for one caller, who then asks and calls `remember`, `remember_none` or
+    /// `give_back`. False while something is known for `at`, and while somebody else's claim covers it.
+    [[nodiscard]] bool ask_now(std::size_t upstream, const Circumstances& at, Time now);
+    /// The question got no answer that says anything of the proxy's features (it could not be reached): the
+    /// next caller may ask. `at` as it was claimed.
+    void give_back(std::size_t upstream, const Circumstances& at);
+    /// In the child of a fork, where none of the askers is.
+    void give_back_all() noexcept;
+
+    /// `at` is what the question was really asked with: its destination is the DST of LIST-FEATURES, its
+    /// method the one that the proxy chose. Takes the place of all that held for `at` until now.
+    void remember(std::size_t upstream, const Circumstances& at, FeatureList list, Time now,
+                  Lifetime lifetime);
+    /// The proxy has no LIST-FEATURES, for anybody.
+    void remember_none(std::size_t upstream, Time now, Lifetime lifetime);
+
+    /// The proxy contradicted what it had listed: nothing is known any more, for any circumstances, and the
+    /// proxy is not asked again before what it said would have expired (it would say the same again).
+    void forget(std::size_t upstream, Time now);
+
+private:
+    /// A bit per circumstance that counts.
+    using Mask = std::uint8_t;
+    enum class State : std::uint8_t { asked, contradicted, none, listed };
+
+    struct Entry {
+        std::size_t upstream = 0;
+        Time expires;
+        Mask scope = 0;
+        State state = State::asked;
+        std::shared_ptr<const FeatureList> features;
+        Circumstances at; ///< each host in one spelling
+
+        [[nodiscard]] bool covers(const Circumstances& other) const noexcept;
+    };
+    /// What stays of an upstream's last list when the list itself has expired.
+    struct Habits {
+        Mask scope = 0;
+        std::optional<Method> method;
+        std::optional<bool> held;
+    };
+
+    static Mask scope_of(const FeatureList& list);
+    void add(Entry entry, Time now);
+
+    std::vector<Entry> entries_; // the oldest first
+    std::vector<Habits> habits_; // by upstream
+};
+
+} // namespace socksify::policy

@@ -1,0 +1,89 @@
+#include "policy/plan.hpp"
+
+#include <cerrno>
+
+namespace socksify::policy {
+
+MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features) {
+    const bool has_credentials = !upstream.username.empty() || !upstream.password.empty();
+    MethodList methods;
+    for (const auto method : {Method::none, Method::password}) {
+        if (method == Method::password && !has_credentials) continue;
+        if (features != nullptr && features->supports(method) == Support::no) continue;
+        methods.add(method);
+        // A list that names the cheapest way spares the server the choice.
+        if (features != nullptr && features->supports(method) == Support::yes) break;
+    }
+    return methods;
+}
+
+Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
+               std::optional<Method> only_method) {
+    const auto* features = known.features.get();
+    Plan plan;
+    plan.handshake.command = command;
+    plan.handshake.destination = destination;
+    plan.handshake.username = upstream.username;
+    plan.handshake.password = upstream.password;
+    plan.handshake.methods = methods_to_offer(upstream, features);
+    if (only_method && plan.handshake.methods.contains(*only_method))
+        plan.handshake.methods = MethodList{*only_method};
+
+    const auto refuse = [&plan](int error) {
+        plan.refusal = error;
+        return plan;
+    };
+    if (plan.handshake.methods.empty()) return refuse(EACCES);
+    if (features == nullptr) return plan;
+    if (features->supports_version(socks_version) == Support::no ||
+        features->supports(command) == Support::no)
+        return refuse(EOPNOTSUPP);
+
+    plan.only_ipv4 = features->supports(AddressType::ipv6) == Support::no;
+    if (features->supports(destination.host.type()) != Support::no) return plan;
+    switch (destination.host.type()) {
+    case AddressType::domain_name:
+        if (upstream.without_names == WithoutNames::fail) return refuse(EAFNOSUPPORT);
+        plan.resolve_first = true;
+        return plan;
+    // The kernel's word for a family that leads nowhere: programs go on to their next address.
+    case AddressType::ipv6:
+    case AddressType::ipv4: return refuse(ENETUNREACH);
+    }
+    return plan;
+}
+
+Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features) {
+    using Next = Consequence::Next;
+    const auto phase = handshake.phase();
+    // Whatever went wrong while we asked for features is no fault of the program's request.
+    if (phase == Phase::features) return {Next::again_plainly, ECONNABORTED};
+
+    const auto unless_contradicted = [&](Next next, int error) -> Consequence {
+        return {relied_on_features ? Next::again_plainly : next, error};
+    };
+    switch (handshake.failure()) {
+    case Failure::none: return {Next::give_up, 0};
+    case Failure::no_acceptable_method: return unless_contradicted(Next::next_upstream, EACCES);
+    case Failure::authentication_refused: return {Next::next_upstream, EACCES};
+    case Failure::command_refused: {
+        const auto reply = handshake.reply();
+        const bool about_features =
+            reply == Reply::command_not_supported || reply == Reply::address_type_not_supported;
+        if (about_features) return unless_contradicted(Next::give_up, to_errno(reply));
+        return {Next::give_up, to_errno(reply)};
+    }
+    case Failure::closed:
+        // Several servers (ssh -D among them) close without a word when the destination refuses.
+        if (phase == Phase::command) return unless_contradicted(Next::give_up, ECONNREFUSED);
+        return {Next::next_upstream, ECONNREFUSED};
+    case Failure::method_not_offered:
+    case Failure::malformed: return unless_contradicted(Next::next_upstream, ECONNABORTED);
+    case Failure::features_refused:
+    case Failure::features_not_a_list:
+    case Failure::not_held: break; // only in Phase::features
+    }
+    return {Next::again_plainly, ECONNABORTED};
+}
+
+} // namespace socksify::policy

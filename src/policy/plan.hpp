@@ -1,0 +1,70 @@
+// What to say to a proxy, given what is known of it: every decision that a Feature Description List takes
+// part in.
+#pragma once
+
+#include "policy/config.hpp"
+#include "policy/feature_cache.hpp"
+#include "socksify/handshake.hpp"
+
+namespace socksify::policy {
+
+/// Whether, and where, LIST-FEATURES is asked on the way to a destination.
+enum class Ask : std::uint8_t {
+    no,
+    on_this_connection, ///< with FLAG 01: the draft's persistent connection then carries the command
+    on_its_own,         ///< by the worker, off the program's path
+};
+
+struct Plan {
+    /// An errno: the proxy can't do it, as it said itself. No connection is made.
+    int refusal = 0;
+    /// The destination is a name, the proxy takes none, and the rules let us resolve it here. `only_ipv4` if
+    /// the proxy takes no IPv6 address either.
+    bool resolve_first = false;
+    bool only_ipv4 = false;
+    /// Refers to the upstream's credentials.
+    ClientPlan handshake;
+};
+
+/// `only_method` restricts what is offered: a list whose SCOPE has the method holds for a connection with
+/// that method.
+Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
+               std::optional<Method> only_method = {});
+
+/// The methods that the upstream's credentials allow, cheapest first, less those that `features` rules out.
+MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features);
+
+/// Whether to ask now, when nothing is known. `held_before`: whether the last list, if there was one,
+/// announced held connections; a proxy that is known to hold is asked on the program's own connection, at the
+/// price of one round trip and of no connection; one that is known not to is asked on its own.
+constexpr Ask how_to_ask(Discover discover, std::optional<bool> held_before) noexcept {
+    switch (discover) {
+    case Discover::off: return Ask::no;
+    case Discover::in_line: return held_before.value_or(true) ? Ask::on_this_connection : Ask::on_its_own;
+    case Discover::background: return held_before.value_or(false) ? Ask::on_this_connection : Ask::on_its_own;
+    }
+    return Ask::no;
+}
+static_assert(how_to_ask(Discover::background, {}) == Ask::on_its_own);
+static_assert(how_to_ask(Discover::in_line, false) == Ask::on_its_own);
+
+/// What a failed handshake says, and what to do about it.
+struct Consequence {
+    enum class Next : std::uint8_t {
+        give_up,       ///< the proxy answered for the destination: `error` is final
+        next_upstream, ///< the proxy itself is of no use
+        again_plainly, ///< a fresh connection, without what we believed or asked
+    } next;
+    int error; ///< errno
+};
+
+/// `relied_on_features`: the handshake was planned with a list, so a refusal may contradict it.
+Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features);
+
+/// Whether `failure` of an exchange that asked LIST-FEATURES, in `phase`, tells that the proxy has no such
+/// command (every way that real servers say no; doc/wire.md).
+constexpr bool says_no_features(Phase phase, Failure failure) noexcept {
+    return phase == Phase::features && failure != Failure::none && failure != Failure::not_held;
+}
+
+} // namespace socksify::policy

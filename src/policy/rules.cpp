@@ -1,0 +1,101 @@
+#include "policy/rules.hpp"
+
+#include <algorithm>
+
+namespace socksify::policy {
+namespace {
+
+// constexpr, so that nothing is constructed at load or destroyed at exit, while other threads still connect.
+constexpr Action direct{Action::Kind::direct, {}};
+constexpr Action block{Action::Kind::block, {}};
+
+bool is_loopback(const Query& query) noexcept {
+    return query.host.is_loopback() || (query.operation == Operation::connect && query.host.is_unspecified());
+}
+
+template <class Values, class Matches>
+bool none_or_any(const Values& values, Matches matches) {
+    return values.empty() || std::any_of(values.begin(), values.end(), matches);
+}
+
+bool allows_destination(const Rule& rule, const Target& target) noexcept {
+    return none_or_any(rule.destinations, [&](const Destination& one) { return one.matches(target); });
+}
+bool allows_port(const Rule& rule, std::uint16_t port) noexcept {
+    return none_or_any(rule.ports, [&](PortRange range) { return range.contains(port); });
+}
+bool allows_program(const Rule& rule, std::string_view program) noexcept {
+    return none_or_any(rule.programs, [&](const std::string& one) { return matches_program(one, program); });
+}
+
+/// The cheap constraints first.
+bool matches(const Rule& rule, const Query& query, const Target& target) noexcept {
+    return rule.operations.allows(query.operation) && rule.protocols.allows(query.protocol) &&
+           allows_port(rule, query.port) && allows_destination(rule, target) &&
+           allows_program(rule, query.program);
+}
+
+std::string describe(const Config& config, const Action& action) {
+    switch (action.kind) {
+    case Action::Kind::direct: return "direct";
+    case Action::Kind::block: return "block";
+    case Action::Kind::via: break;
+    }
+    std::string out;
+    for (const auto upstream : action.upstreams) {
+        out += out.empty() ? "via " : ", then ";
+        out += config.upstreams[upstream].name;
+    }
+    return out;
+}
+
+} // namespace
+
+Decision route(const Config& config, const Query& query) noexcept {
+    if (config.loopback != Loopback::rules && is_loopback(query))
+        return {config.loopback == Loopback::direct ? &direct : &block, by_loopback};
+    const Target target(query.host);
+    for (std::size_t i = 0; i < config.rules.size(); ++i)
+        if (matches(config.rules[i], query, target)) return {&config.rules[i].action, static_cast<int>(i)};
+    return {&config.otherwise, by_default};
+}
+
+NameAnswer answer_name(const Config& config, const Host& name, std::string_view program) noexcept {
+    constexpr auto answer = [](bool only_direct) {
+        return only_direct ? NameAnswer::locally : NameAnswer::from_pool;
+    };
+    if (!name.is_name()) return NameAnswer::locally;
+    if (config.loopback != Loopback::rules && name.is_loopback())
+        return answer(config.loopback == Loopback::direct);
+
+    const Target target(name);
+    for (const auto& rule : config.rules) {
+        const bool may_match = rule.operations.allows(Operation::connect) &&
+                               allows_destination(rule, target) && allows_program(rule, program);
+        if (!may_match) continue;
+        if (rule.action.kind != Action::Kind::direct) return NameAnswer::from_pool;
+        if (rule.ports.empty() && rule.protocols.empty())
+            return NameAnswer::locally; // nothing gets past this rule
+    }
+    return answer(config.otherwise.kind == Action::Kind::direct);
+}
+
+std::string reason(const Config& config, const Decision& decision) {
+    if (decision.rule == by_loopback) return "loopback";
+    if (decision.rule == by_default) return "the default";
+    const auto index = static_cast<std::size_t>(decision.rule);
+    const auto& rule = config.rules[index];
+    auto out = "rule " + std::to_string(index + 1) + " (line " + std::to_string(rule.line);
+    if (!rule.comment.empty()) out += ", " + quoted(rule.comment);
+    return out + ")";
+}
+
+std::string explain(const Config& config, const Query& query) {
+    const auto decision = route(config, query);
+    const auto what = describe(config, *decision.action);
+    if (decision.rule == by_loopback) return "this machine itself, so \"loopback\" applies: " + what;
+    if (decision.rule == by_default) return "no rule matches, so the default applies: " + what;
+    return reason(config, decision) + " matches: " + what;
+}
+
+} // namespace socksify::policy

@@ -1,0 +1,204 @@
+// The client's transitions, all of them:
+//
+//   (nothing to offer → failed)
+//   send_greeting → await_method ─ 00 ────────────────────────────────┐
+//                         │        02 → send_password → await_password_reply ─ 00 ─┤
+//                         └ FF, not offered → failed                     └ else → failed
+//   ┌───────────────────────────────────────────────────────────────────────────────┘
+//   ├ Exchange::command → send_command → await_command_reply ─ REP 0 → done, else failed
+//   └ else → send_list_features → await_features_reply ─ REP 0 → await_features ─ END ─┐
+//                                        └ else → failed                              │
+//     features → done;  features_then_command: held → send_command …, else → failed ◄─┘
+//
+// `ended()` in an await state fails with `closed`, but for two cases: a reply whose REP is a failure is final
+// although its address never came, and an FDL may end with the connection when it was not held.
+#include "socksify/handshake.hpp"
+
+namespace socksify {
+
+ClientHandshake::ClientHandshake(const ClientPlan& plan) : plan_(plan) {
+    // The rules and the FDL may have no method in common; NMETHODS 0 is no message.
+    if (plan_.methods.empty()) fail(Failure::no_acceptable_method);
+    else begin(State::send_greeting);
+}
+
+ClientHandshake::Step ClientHandshake::step() const noexcept {
+    switch (state_) {
+    case State::send_greeting:
+    case State::send_password:
+    case State::send_list_features:
+    case State::send_command: return {Step::What::send, out_.bytes().subspan(out_sent_), 0};
+    case State::await_method:
+    case State::await_password_reply:
+    case State::await_features_reply:
+    case State::await_features:
+    case State::await_command_reply: return {Step::What::receive, {}, lacking()};
+    case State::done: return {Step::What::done, {}, 0};
+    case State::failed: break;
+    }
+    return {Step::What::failed, {}, 0};
+}
+
+/// How many octets may be read now. Up to the command's reply all that the server sends is ours, but a reader
+/// that takes no more than one message needs no place for the rest.
+std::size_t ClientHandshake::lacking() const noexcept {
+    switch (state_) {
+    case State::await_method: return parse_method_reply(in_).size;
+    case State::await_password_reply: return parse_password_reply(in_).size;
+    case State::await_features:
+        return 4096; // nothing but the list can come: the server waits for us, or closes
+    default: return parse_reply(in_).size;
+    }
+}
+
+void ClientHandshake::begin(State state) {
+    state_ = state;
+    out_.clear();
+    out_sent_ = 0;
+    in_.clear();
+    switch (state) {
+    case State::send_greeting:
+        phase_ = Phase::greeting;
+        out_.put(encode(Greeting{plan_.methods}));
+        break;
+    case State::send_password:
+        phase_ = Phase::authentication;
+        out_.put(encode(PasswordRequest{plan_.username, plan_.password}));
+        break;
+    case State::send_list_features: {
+        phase_ = Phase::features;
+        const bool hold = plan_.exchange == Exchange::features_then_command;
+        out_.put(encode(
+            Request{Command::list_features, hold ? flag_hold : std::uint8_t{0}, plan_.host_of_interest}));
+        break;
+    }
+    case State::send_command:
+        phase_ = Phase::command;
+        out_.put(encode(Request{plan_.command, 0, plan_.destination}));
+        break;
+    case State::done: phase_ = Phase::over; break;
+    default: break;
+    }
+}
+
+void ClientHandshake::fail(Failure failure) noexcept {
+    state_ = State::failed;
+    failure_ = failure;
+}
+
+void ClientHandshake::sent(std::size_t octets) noexcept {
+    out_sent_ += octets;
+    if (out_sent_ < out_.size()) return;
+    switch (state_) {
+    case State::send_greeting: state_ = State::await_method; break;
+    case State::send_password: state_ = State::await_password_reply; break;
+    case State::send_list_features: state_ = State::await_features_reply; break;
+    case State::send_command: state_ = State::await_command_reply; break;
+    default: break;
+    }
+}
+
+void ClientHandshake::received(Bytes in) {
+    if (state_ == State::await_features) {
+        const auto list = reader_.feed(in);
+        if (list.outcome == Outcome::malformed) return fail(Failure::features_not_a_list);
+        if (!list) return;
+        // On a held connection the server waits for our command now: anything more is not what the draft
+        // describes.
+        if (held_ && list.size < in.size()) return fail(Failure::features_not_a_list);
+        return on_features_complete();
+    }
+    in_.put(in.first(std::min(in.size(), in_.capacity() - in_.size())));
+    take_message();
+}
+
+void ClientHandshake::take_message() {
+    const auto parsed = [this](auto message, auto then) {
+        if (message.outcome == Outcome::malformed) return fail(Failure::malformed);
+        if (message) then(message.value);
+    };
+    switch (state_) {
+    case State::await_method:
+        return parsed(parse_method_reply(in_), [this](MethodReply reply) { on_method(reply.method); });
+    case State::await_password_reply:
+        return parsed(parse_password_reply(in_), [this](PasswordReply reply) {
+            if (!reply.accepted) return fail(Failure::authentication_refused);
+            after_authentication();
+        });
+    case State::await_features_reply:
+    case State::await_command_reply: {
+        const bool of_features = state_ == State::await_features_reply;
+        auto message = parse_reply(in_);
+        // A failure needs no address to be final, so one with an ATYP that nobody knows is as good as any.
+        if (const auto code = early_reply_code(in_);
+            message.outcome == Outcome::malformed && code && *code != Reply::succeeded)
+            message = complete(ReplyMessage{*code, 0, {}}, in_.size());
+        return parsed(message, [&](const ReplyMessage& reply) {
+            of_features ? on_features_reply(reply) : on_command_reply(reply);
+        });
+    }
+    default: return;
+    }
+}
+
+void ClientHandshake::ended() {
+    switch (state_) {
+    case State::await_features:
+        // Held, only a bare FF may be taken for the end: the server meant to stay, and a cut list is a cut
+        // list.
+        if (reader_.ended() != Outcome::complete || (held_ && !reader_.saw_end()))
+            return fail(Failure::features_not_a_list);
+        held_ = false;
+        return on_features_complete();
+    case State::await_features_reply:
+    case State::await_command_reply:
+        if (const auto code = early_reply_code(in_); code && *code != Reply::succeeded) {
+            const ReplyMessage reply{*code, 0, {}};
+            return state_ == State::await_features_reply ? on_features_reply(reply) : on_command_reply(reply);
+        }
+        return fail(Failure::closed);
+    case State::done:
+    case State::failed: return;
+    default: return fail(Failure::closed);
+    }
+}
+
+void ClientHandshake::on_method(Method method) {
+    method_ = method;
+    if (method == Method::no_acceptable) return fail(Failure::no_acceptable_method);
+    if (!plan_.methods.contains(method)) return fail(Failure::method_not_offered);
+    switch (method) {
+    case Method::none: return after_authentication();
+    case Method::password: return begin(State::send_password);
+    case Method::gssapi:
+    case Method::no_acceptable: break;
+    }
+    fail(Failure::method_not_offered); // we know no more methods: a plan that offers one is wrong
+}
+
+void ClientHandshake::after_authentication() {
+    begin(plan_.exchange == Exchange::command ? State::send_command : State::send_list_features);
+}
+
+void ClientHandshake::on_features_reply(const ReplyMessage& reply) {
+    reply_ = reply;
+    if (reply.reply != Reply::succeeded) return fail(Failure::features_refused);
+    held_ = plan_.exchange == Exchange::features_then_command && (reply.flag & flag_hold) != 0;
+    state_ = State::await_features;
+}
+
+void ClientHandshake::on_features_complete() {
+    features_ = reader_.take();
+    has_features_ = true;
+    if (plan_.exchange == Exchange::features) return begin(State::done);
+    if (!held_) return fail(Failure::not_held);
+    begin(State::send_command);
+}
+
+void ClientHandshake::on_command_reply(const ReplyMessage& reply) {
+    reply_ = reply;
+    if (reply.reply != Reply::succeeded) return fail(Failure::command_refused);
+    begin(State::done);
+}
+
+} // namespace socksify

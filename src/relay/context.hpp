@@ -1,0 +1,48 @@
+// What the connections on one io_context share.
+#pragma once
+
+#include "relay/flow.hpp"
+#include "relay/limits.hpp"
+#include "relay/log.hpp"
+#include "relay/ongoing.hpp"
+#include "relay/own_addresses.hpp"
+#include "relay/resolver.hpp"
+#include "relay/users.hpp"
+
+#include <asio/co_spawn.hpp>
+
+namespace socksify::relay {
+
+struct Context {
+    Context(asio::io_context& context, unsigned lookups)
+        : io(context), limits(context), users(context), resolver(context, lookups) {}
+
+    asio::io_context& io;
+    Log log;
+    Limits limits;
+    Users users;
+    Resolver resolver;
+    OwnAddresses own_addresses;
+    Depot depot;
+    OngoingSet ongoing;
+    bool winding_down = false;
+    std::uint64_t last_id = 0; ///< of a connection, in the log
+};
+
+/// Runs `task` of `owner`, which lives until the task is over. An exception ends the owner's connections, not
+/// the relay.
+template <class Owner>
+void spawn(Context& context, std::shared_ptr<Owner> owner, Task<> task) {
+    asio::co_spawn(context.io.get_executor(), std::move(task),
+                   [&context, owner](const std::exception_ptr& thrown) {
+                       if (!thrown) return;
+                       try {
+                           std::rethrow_exception(thrown);
+                       } catch (const std::exception& error) { // std::bad_alloc, most likely
+                           context.log.error("internal_error").add("what", error.what());
+                       }
+                       owner->close();
+                   });
+}
+
+} // namespace socksify::relay

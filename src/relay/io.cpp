@@ -1,0 +1,46 @@
+#include "relay/io.hpp"
+
+#include <algorithm>
+#include <netinet/tcp.h>
+
+namespace socksify::relay {
+
+Tcp::endpoint to_asio(const Endpoint& endpoint) {
+    const auto octets = endpoint.host.octets();
+    switch (endpoint.host.type()) {
+    case AddressType::ipv4: {
+        asio::ip::address_v4::bytes_type v4{};
+        std::copy(octets.begin(), octets.end(), v4.begin());
+        return {asio::ip::address_v4(v4), endpoint.port};
+    }
+    case AddressType::ipv6: {
+        asio::ip::address_v6::bytes_type v6{};
+        std::copy(octets.begin(), octets.end(), v6.begin());
+        return {asio::ip::address_v6(v6), endpoint.port};
+    }
+    case AddressType::domain_name: break;
+    }
+    return {asio::ip::address_v4{}, endpoint.port};
+}
+
+Endpoint from_asio(const Tcp::endpoint& endpoint) {
+    const auto& address = endpoint.address();
+    return {address.is_v4() ? Host::ipv4(address.to_v4().to_bytes()) : Host::ipv6(address.to_v6().to_bytes()),
+            endpoint.port()};
+}
+
+void tune(Socket& socket, std::chrono::seconds keepalive) {
+    ErrorCode ignored; // an untuned connection is still a connection
+    socket.set_option(Tcp::no_delay(true), ignored);
+    socket.non_blocking(true, ignored);
+    if (keepalive.count() == 0) return;
+    const auto seconds = static_cast<int>(keepalive.count());
+    const int between = std::max(1, seconds / 6);
+    const int fd = socket.native_handle();
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
+}
+
+} // namespace socksify::relay

@@ -1,0 +1,42 @@
+// Asio as this directory speaks it: everything runs on one io_context in one thread, and every operation is
+// awaited with its error beside it. An executor with its type known spares each operation a virtual call.
+#pragma once
+
+#include "socksify/endpoint.hpp"
+
+#include <asio/awaitable.hpp>
+#include <asio/basic_socket_acceptor.hpp>
+#include <asio/basic_stream_socket.hpp>
+#include <asio/basic_waitable_timer.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <chrono>
+#include <memory>
+
+namespace socksify::relay {
+
+using Executor = asio::io_context::executor_type;
+using Tcp = asio::ip::tcp;
+using Socket = asio::basic_stream_socket<Tcp, Executor>;
+using Acceptor = asio::basic_socket_acceptor<Tcp, Executor>;
+using Clock = std::chrono::steady_clock;
+using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
+using ErrorCode = asio::error_code;
+
+template <class Value = void>
+using Task = asio::awaitable<Value, Executor>;
+
+/// Completion token: `co_await` the operation, its error goes to `error`.
+inline auto into(ErrorCode& error) { return asio::redirect_error(asio::use_awaitable_t<Executor>{}, error); }
+
+/// An address only; a name is 0.0.0.0.
+Tcp::endpoint to_asio(const Endpoint& endpoint);
+Endpoint from_asio(const Tcp::endpoint& endpoint);
+
+/// For a connection that carries somebody's traffic: no waiting for more octets, and a look now and then
+/// whether the other side is still there. `keepalive` of 0: no look.
+void tune(Socket& socket, std::chrono::seconds keepalive);
+
+} // namespace socksify::relay

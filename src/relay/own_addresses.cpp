@@ -1,0 +1,46 @@
+#include "relay/own_addresses.hpp"
+
+#include <algorithm>
+#include <ifaddrs.h>
+#include <memory>
+#include <netinet/in.h>
+
+namespace socksify::relay {
+namespace {
+
+constexpr std::chrono::seconds lifetime{2};
+
+std::optional<Host> to_host(const sockaddr* address) {
+    if (address == nullptr) return {};
+    if (address->sa_family == AF_INET) {
+        std::array<std::uint8_t, 4> octets{};
+        std::memcpy(octets.data(), &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, octets.size());
+        return Host::ipv4(octets);
+    }
+    if (address->sa_family == AF_INET6) {
+        std::array<std::uint8_t, 16> octets{};
+        std::memcpy(octets.data(), &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, octets.size());
+        return Host::ipv6(octets);
+    }
+    return {};
+}
+
+} // namespace
+
+bool OwnAddresses::contains(const Host& address) {
+    if (std::chrono::steady_clock::now() >= fresh_until_) refresh();
+    return std::find(addresses_.begin(), addresses_.end(), address.unmapped()) != addresses_.end();
+}
+
+void OwnAddresses::refresh() {
+    ifaddrs* list = nullptr;
+    if (getifaddrs(&list) != 0)
+        return; // what was known is better than nothing; the next question tries again
+    const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> guard(list, freeifaddrs);
+    addresses_.clear();
+    for (const auto* at = list; at != nullptr; at = at->ifa_next)
+        if (const auto host = to_host(at->ifa_addr)) addresses_.push_back(host->unmapped());
+    fresh_until_ = std::chrono::steady_clock::now() + lifetime;
+}
+
+} // namespace socksify::relay

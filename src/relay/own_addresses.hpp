@@ -1,0 +1,24 @@
+// The addresses that this host answers to. Through a relay they would reach services that trust the host
+// itself.
+#pragma once
+
+#include "socksify/endpoint.hpp"
+
+#include <chrono>
+#include <vector>
+
+namespace socksify::relay {
+
+/// Asks the kernel at most every two seconds: interfaces come and go.
+class OwnAddresses {
+public:
+    [[nodiscard]] bool contains(const Host& address);
+
+private:
+    void refresh();
+
+    std::vector<Host> addresses_;
+    std::chrono::steady_clock::time_point fresh_until_{};
+};
+
+} // namespace socksify::relay

@@ -1,0 +1,53 @@
+#include "relay/service.hpp"
+
+#include <csignal>
+#include <unistd.h>
+
+namespace socksify::relay {
+
+Service::Service(asio::io_context& io, Server& server)
+    : io_(io), server_(server), signals_(io, SIGTERM, SIGINT, SIGHUP) {
+    std::signal(SIGPIPE, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr); // whoever started us may have blocked what we wait for
+}
+
+void Service::run() {
+    await_signal();
+    io_.run();
+    if (server_.busy()) ::_exit(0); // to go would be to wait for those threads
+}
+
+void Service::await_signal() {
+    signals_.async_wait([this](const ErrorCode& error, int number) {
+        if (error) return;
+        await_signal();
+        on_signal(number);
+    });
+}
+
+void Service::on_signal(int number) {
+    if (number == SIGHUP) {
+        if (on_hangup) on_hangup();
+    } else {
+        drain(server_.drain_time());
+    }
+}
+
+void Service::drain(milliseconds most) {
+    if (std::exchange(draining_, true)) {
+        server_.log().info("stopped").add("why", "second signal");
+        ::_exit(0);
+    }
+    server_.log().info("draining");
+    server_.drain(most, [this] {
+        server_.log().info("stopped");
+        signals_.cancel();
+        if (on_end) on_end();
+        // Whoever still waits for a look-up holds on to objects that are about to go.
+        if (!server_.has_ended()) ::_exit(0);
+    });
+}
+
+} // namespace socksify::relay

@@ -1,0 +1,226 @@
+#include "shim/connect.hpp"
+
+#include "shim/dial.hpp"
+#include "shim/route.hpp"
+#include "sys/log.hpp"
+#include "sys/peers.hpp"
+#include "sys/real.hpp"
+#include "sys/socket_options.hpp"
+
+#include <netinet/in.h>
+
+namespace socksify::shim {
+namespace {
+
+namespace log = sys::log;
+using sys::Socket;
+
+/// Carries a parked connect() to its end.
+class ParkedConnect final : public sys::worker::Task {
+public:
+    ParkedConnect(std::shared_ptr<sys::Parked> parked, Dial dial)
+        : parked_(std::move(parked)), dial_(std::move(dial)) {}
+
+    sys::worker::Wait run() override {
+        if (cancelled()) return {.over = true};
+        return dial_.advance();
+    }
+    void finish() noexcept override {
+        if (cancelled()) return;
+        dial_.error() == 0 ? parked_->unpark() : parked_->fail(dial_.error());
+    }
+    void abandon(int error) noexcept override { parked_->fail(error); }
+    [[nodiscard]] bool cancelled() const noexcept override { return parked_->cancelled(); }
+
+private:
+    std::shared_ptr<sys::Parked> parked_;
+    Dial dial_;
+};
+
+int option(int fd, int name) noexcept {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return real::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+}
+
+/// As the rules know it; nothing if `fd` is no socket. A raw socket is below TCP and UDP, whatever its
+/// protocol's number.
+std::optional<policy::Protocol> protocol_of_socket(int fd) noexcept {
+    const int ip_protocol = option(fd, SO_PROTOCOL);
+    if (ip_protocol < 0) return {};
+    return option(fd, SO_TYPE) == SOCK_RAW ? policy::Protocol::other : protocol_of(ip_protocol);
+}
+
+/// An address of a family that this socket can't reach, whatever the rules say: the kernel's errno is the
+/// right one.
+bool is_the_kernels_to_refuse(int fd, const sockaddr* address, policy::Protocol protocol) noexcept {
+    switch (option(fd, SO_DOMAIN)) {
+    case AF_UNIX:
+    case AF_NETLINK: return true;
+    case AF_INET: return address->sa_family != AF_INET;
+    case AF_INET6: {
+        if (protocol != policy::Protocol::tcp) return false; // UDP takes IPv4 addresses on either
+        if (address->sa_family != AF_INET6) return true;
+        const auto& v6 = *reinterpret_cast<const sockaddr_in6*>(address);
+        int v6only = 0;
+        socklen_t option_size = sizeof v6only;
+        return IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) &&
+               real::getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &option_size) == 0 && v6only != 0;
+    }
+    default: return false;
+    }
+}
+
+bool is_blocking(int fd) noexcept { return (real::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0; }
+
+/// What a connect() on a socket that has been through here already gets, as from the kernel. Passes if it
+/// begins anew.
+Verdict<> connect_again(int fd, const Socket& socket) {
+    switch (socket.state) {
+    case Socket::State::parked: {
+        if (!is_blocking(fd)) return Verdict<>::fail(EALREADY);
+        // An interrupted one, taken up again: it waits for what has gone on meanwhile.
+        pollfd stand_in{fd, POLLOUT, 0};
+        if (real::poll(&stand_in, nfds_t{1}, -1) < 0) return Verdict<>::fail(errno);
+        const auto settled = sys::find_socket(fd);
+        return settled ? connect_again(fd, *settled) : Verdict<>::fail(EBADF);
+    }
+    case Socket::State::connected:
+        return socket.second_connect_succeeds.exchange(false) ? Verdict<>::done(0) : Verdict<>::fail(EISCONN);
+    case Socket::State::failed: break;
+    }
+    // Once more the error, or, if SO_ERROR has taken it, the kernel's word for that; the next connect()
+    // begins anew.
+    const int error = socket.error.exchange(0);
+    socket.parked->restore();
+    return Verdict<>::fail(error != 0 ? error : ECONNABORTED);
+}
+
+/// connect() to nobody: the end of a connection, or of an attempt.
+Verdict<> disconnect(int fd) {
+    if (const auto socket = sys::find_socket(fd)) {
+        if (socket->state == Socket::State::parked)
+            return socket->parked->give_up() ? Verdict<>::done(0) : Verdict<>::fail(errno);
+        if (socket->state == Socket::State::failed) socket->parked->restore();
+        sys::fds::forget_socket(fd);
+    }
+    return Verdict<>::pass();
+}
+
+/// Parks `fd` and hands `make_dial(parked)` to the worker. Fails with `outcome`, or with what kept it from
+/// that.
+template <class MakeDial>
+Verdict<> park(int fd, const sys::Address& peer, int domain, int outcome, MakeDial make_dial) {
+    if (!sys::worker::ready()) return Verdict<>::fail(errno);
+    auto parked = sys::Parked::park(fd, peer, domain);
+    if (!parked) return Verdict<>::fail(errno);
+    int error = ENOMEM;
+    try {
+        std::unique_ptr<sys::worker::Task> task = std::make_unique<ParkedConnect>(parked, make_dial(parked));
+        if (sys::worker::post(task)) return Verdict<>::fail(outcome);
+        error = errno;
+    } catch (const std::bad_alloc&) {
+    }
+    parked->restore();
+    return Verdict<>::fail(error);
+}
+
+/// By a number, or in a process, that we know nothing of.
+bool is_connected_already(int fd) noexcept {
+    sys::Address peer;
+    peer.size = sizeof peer.storage;
+    return real::getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size) == 0;
+}
+
+Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) {
+    if (is_connected_already(fd))
+        return Verdict<>::pass(); // 0 or EISCONN; the stream is the program's, not for a handshake
+    const int domain = option(fd, SO_DOMAIN);
+    const auto purpose = route.direct ? Dial::Purpose::direct : Dial::Purpose::connect;
+    const auto dial_on = [&](int number, bool blocking, std::shared_ptr<sys::Parked> parked) {
+        return Dial(purpose, sys::rules(), route.upstreams, route.destination,
+                    {number, domain, blocking, std::move(parked)});
+    };
+    if (!is_blocking(fd))
+        return park(fd, peer, domain, EINPROGRESS,
+                    [&](const auto& parked) { return dial_on(parked->hidden(), false, parked); });
+
+    auto dial = dial_on(fd, true, {});
+    const auto timeout = sys::send_timeout(fd);
+    const auto patience =
+        timeout == timeout.max() ? Dial::Clock::time_point::max() : Dial::Clock::now() + timeout;
+    if (const int stopped = drive(dial, patience); stopped != 0) {
+        // As in the kernel, the program's wait is over but the connect() is not.
+        return park(fd, peer, domain, stopped, [&](const auto& parked) {
+            dial.move_to(parked->hidden(), parked);
+            return std::move(dial);
+        });
+    }
+    if (dial.error() != 0) return Verdict<>::fail(dial.error());
+    const auto cookie = sys::cookie_of(fd);
+    sys::fds::put(fd, std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain));
+    sys::peers::remember(cookie, peer);
+    return Verdict<>::done(0);
+}
+
+} // namespace
+
+Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
+    if (address == nullptr || size < sizeof(sa_family_t) || size > sizeof(sockaddr_storage))
+        return Verdict<>::pass();
+    if (address->sa_family == AF_UNSPEC) return disconnect(fd);
+    if (const auto socket = sys::find_socket(fd)) {
+        if (const auto again = connect_again(fd, *socket); !again.passed) return again;
+    }
+    const auto endpoint = sys::to_endpoint(address, size);
+    if (!endpoint)
+        return Verdict<>::pass(); // AF_UNIX and others; too short for an address is the kernel's to refuse
+    const auto protocol = protocol_of_socket(fd);
+    if (!protocol) return Verdict<>::pass();
+    const auto route = route_to(address, size, *protocol);
+    if (route->refusal != 0) return Verdict<>::fail(route->refusal);
+    if (route->direct && !route->from_pool) return Verdict<>::pass();
+    if (is_the_kernels_to_refuse(fd, address, *protocol)) return Verdict<>::pass();
+    if (*protocol != policy::Protocol::tcp) {
+        log::line(log::Level::info, "%s: only TCP can be proxied", route->destination.text().c_str());
+        return Verdict<>::fail(EOPNOTSUPP);
+    }
+    return connect_through(fd, sys::copy_address(address, size), *route);
+}
+
+Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags) {
+    constexpr auto as_it_is = Verdict<Send>::done(Send::as_it_is);
+    if (address == nullptr) return as_it_is;
+    if (address->sa_family == AF_PACKET)
+        return Verdict<Send>::fail(EPERM); // below IP: no rule can speak of it
+    sys::Address without_family;
+    if (address->sa_family == AF_UNSPEC && size >= sizeof(sockaddr_in) && option(fd, SO_DOMAIN) == AF_INET) {
+        // udp_sendmsg() and raw_sendmsg() take such a one for AF_INET.
+        without_family = sys::copy_address(address, size);
+        without_family.storage.ss_family = AF_INET;
+        address = without_family.get();
+    }
+    if (!sys::to_endpoint(address, size)) return as_it_is;
+    const auto socket = sys::find_socket(fd);
+    const bool is_stand_in = socket && socket->state != Socket::State::connected;
+    // To a stream's connect() under way the address means nothing; to the stand-in it would mean something.
+    if (is_stand_in && (flags & MSG_FASTOPEN) == 0) return Verdict<Send>::done(Send::to_connected);
+    const auto protocol = is_stand_in ? policy::Protocol::tcp : protocol_of_socket(fd);
+    if (!protocol) return as_it_is;
+    if (*protocol == policy::Protocol::tcp) {
+        // A stream has its peer already, or gets EPIPE: the kernel looks at the address with MSG_FASTOPEN
+        // alone.
+        if ((flags & MSG_FASTOPEN) == 0) return as_it_is;
+        const auto connected = shim::connect(fd, address, size);
+        if (connected.passed) return as_it_is;
+        if (connected.error != 0) return Verdict<Send>::fail(connected.error);
+        return Verdict<Send>::done(Send::to_connected);
+    }
+    const auto route = route_to(address, size, *protocol);
+    if (route->refusal != 0) return Verdict<Send>::fail(route->refusal);
+    if (route->direct && !route->from_pool) return as_it_is;
+    log::line(log::Level::info, "%s: only TCP can be proxied", route->destination.text().c_str());
+    return Verdict<Send>::fail(EOPNOTSUPP);
+}
+
+} // namespace socksify::shim

@@ -1,0 +1,23 @@
+// connect(): where to, by which proxy, and on whose time.
+#pragma once
+
+#include "shim/verdict.hpp"
+
+#include <cstdint>
+#include <sys/socket.h>
+
+namespace socksify::shim {
+
+Verdict<> connect(int fd, const sockaddr* address, socklen_t size);
+
+/// What a send that names its peer may do.
+enum class Send : std::uint8_t {
+    as_it_is,
+    to_connected, ///< to a stream that is connected, or about to be: without the address, and without
+                  ///< MSG_FASTOPEN
+};
+/// Of a datagram, or of a stream's first data. `address` may be null. Fails where the rules would have it
+/// proxied and it can't be: nothing of it may leave another way.
+Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags);
+
+} // namespace socksify::shim

@@ -1,0 +1,468 @@
+#include "shim/dial.hpp"
+
+#include "sys/internal_fds.hpp"
+#include "sys/log.hpp"
+#include "sys/real.hpp"
+#include "sys/socket_options.hpp"
+#include "sys/upstreams.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace socksify::shim {
+
+namespace log = sys::log;
+namespace real = socksify::real;
+namespace upstreams = sys::upstreams;
+using log::Level;
+
+namespace {
+
+/// Errors that tell of the program's own call, not of the way to a proxy: they are its to see, and end the
+/// matter.
+bool is_the_programs(int error) noexcept {
+    switch (error) {
+    case EAFNOSUPPORT:
+    case EALREADY:
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case EISCONN:
+    case ENOTSOCK:
+    case EPROTOTYPE: return true;
+    default: return false;
+    }
+}
+
+const char* name_of(Phase phase) noexcept {
+    switch (phase) {
+    case Phase::greeting: return "greeting";
+    case Phase::authentication: return "authentication";
+    case Phase::features: return "LIST-FEATURES";
+    case Phase::command: return "request";
+    case Phase::over: return "end";
+    }
+    return "";
+}
+
+const char* name_of(Failure failure) noexcept {
+    switch (failure) {
+    case Failure::none: return "no failure";
+    case Failure::no_acceptable_method: return "the proxy accepts none of our authentication methods";
+    case Failure::method_not_offered: return "the proxy chose an authentication method that was not offered";
+    case Failure::authentication_refused: return "the proxy refused the user name or the password";
+    case Failure::features_refused: return "the proxy refused LIST-FEATURES";
+    case Failure::features_not_a_list: return "the answer to LIST-FEATURES is no feature list";
+    case Failure::not_held: return "the connection was not held after the feature list";
+    case Failure::command_refused: return "the proxy refused the request";
+    case Failure::closed: return "the proxy closed the connection";
+    case Failure::malformed: return "the proxy does not speak SOCKS5";
+    }
+    return "";
+}
+
+double milliseconds_since(Dial::Clock::time_point start) {
+    return std::chrono::duration<double, std::milli>(Dial::Clock::now() - start).count();
+}
+
+} // namespace
+
+Dial::Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
+           const Endpoint& destination, Carrier carrier)
+    : rules_(rules),
+      upstreams_(std::move(upstreams)),
+      destination_(destination),
+      carrier_(std::move(carrier)),
+      own_domain_(carrier_.domain),
+      purpose_(purpose) {
+    // Those that were down a moment ago come last: better than nothing.
+    std::stable_partition(upstreams_.begin(), upstreams_.end(),
+                          [](auto u) { return !sys::upstreams::is_down(u); });
+    if (purpose_ != Purpose::direct) return;
+    addresses_ = sys::upstreams::addresses(destination_);
+    error_ = EHOSTUNREACH;
+    state_ = State::next_address;
+}
+
+sys::worker::Wait Dial::advance() {
+    for (;;) {
+        Wait waiting;
+        switch (state_) {
+        case State::next_upstream: try_next_upstream(); break;
+        case State::next_address: try_next_address(); break;
+        case State::connecting: waiting = check_connecting(); break;
+        case State::shaking: waiting = shake(); break;
+        case State::over: return {.over = true};
+        }
+        if (waiting) return *waiting;
+    }
+}
+
+Dial::Wait Dial::wait(std::uint32_t events) const {
+    return sys::worker::Wait{.fd = carrier_.fd, .events = events, .deadline = deadline_};
+}
+
+void Dial::end(int error) {
+    // The question comes after the program's own business, and only to a proxy that has just answered it.
+    if (claim_ && purpose_ == Purpose::connect && handshake_ && plan_.exchange == Exchange::command &&
+        start_probe(rules_, upstream_, *claim_))
+        claim_.reset();
+    give_claim_back();
+    error_ = error;
+    state_ = State::over;
+    // What the kernel leaves behind after a failed connect(): a socket that can be connected again.
+    if (error != 0 && touched_) sys::disconnect(carrier_.fd);
+    if (error != 0 && carrier_.domain != own_domain_)
+        change_family(own_domain_); // for the program's next attempt
+    if (purpose_ == Purpose::probe) return;
+    if (error == 0)
+        log::line(Level::info, "%s: connected %s%s after %.1f ms", destination_.text().c_str(),
+                  purpose_ == Purpose::direct ? "directly" : "via ",
+                  purpose_ == Purpose::direct ? "" : config().name.c_str(), milliseconds_since(started_));
+    else
+        log::line(Level::info, "%s: failed after %.1f ms: %s", destination_.text().c_str(),
+                  milliseconds_since(started_), strerrordesc_np(error));
+}
+
+void Dial::try_next_upstream() {
+    if (next_upstream_ == upstreams_.size()) return end(error_ != 0 ? error_ : EHOSTUNREACH);
+    upstream_ = upstreams_[next_upstream_++];
+    handshake_.reset();
+    const auto& upstream = config();
+    addresses_ = upstreams::addresses({upstream.host, upstream.port});
+    next_address_ = 0;
+    if (addresses_.empty()) {
+        log::line(Level::info, "%s: no address for %s", upstream.name.c_str(), upstream.host.text().c_str());
+        return upstream_failed(EHOSTUNREACH);
+    }
+    // An address of the socket's own family needs no other socket.
+    std::stable_partition(addresses_.begin(), addresses_.end(), [this](const Endpoint& endpoint) {
+        return (endpoint.host.type() == AddressType::ipv6) == (carrier_.domain == AF_INET6);
+    });
+    state_ = State::next_address;
+}
+
+void Dial::upstream_failed(int error) {
+    upstreams::mark_down(upstream_);
+    give_claim_back();
+    error_ = error;
+    if (purpose_ == Purpose::direct) return end(error);
+    state_ = State::next_upstream;
+}
+
+void Dial::try_next_address() {
+    if (next_address_ == addresses_.size()) return upstream_failed(error_);
+    if (purpose_ != Purpose::direct && !(purpose_ == Purpose::probe ? make_probe_plan() : make_plan()))
+        return;
+    const auto& to = addresses_[next_address_++];
+    const auto timeout = purpose_ == Purpose::direct ? std::chrono::minutes(2) : config().connect_timeout;
+    deadline_ = Clock::now() + timeout;
+    const int error = reach(to);
+    if (error == 0 || error == EINPROGRESS) {
+        state_ = State::connecting;
+        return;
+    }
+    log::line(Level::info, "%s: %s", to.text().c_str(), strerrordesc_np(error));
+    error_ = error;
+    if (is_the_programs(error)) {
+        touched_ = false;
+        return end(error);
+    }
+}
+
+int Dial::reach(const Endpoint& to) {
+    const bool is_v6 = to.host.type() == AddressType::ipv6;
+    if (is_v6 && carrier_.domain == AF_INET && !change_family(AF_INET6)) return errno;
+    const auto address = sys::to_address(to, carrier_.domain);
+    int error = connect_without_waiting(*address);
+    if (error == ENETUNREACH && !is_v6 && carrier_.domain == AF_INET6) {
+        // IPV6_V6ONLY keeps it from an IPv4 proxy; the option can change as long as the socket is not bound.
+        int off = 0;
+        if (real::setsockopt(carrier_.fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0)
+            error = connect_without_waiting(*address);
+    }
+    return error;
+}
+
+int Dial::connect_without_waiting(const sys::Address& to) const {
+    const sys::NonBlocking for_this_call(carrier_.blocking ? carrier_.fd : -1);
+    return real::connect(carrier_.fd, to.get(), to.size) == 0 ? 0 : errno;
+}
+
+bool Dial::change_family(int domain) {
+    const int other = sys::open_like(carrier_.fd, domain);
+    if (other < 0) return false;
+    if (carrier_.parked) {
+        carrier_.fd = sys::make_internal(other);
+        carrier_.parked->replace_hidden(carrier_.fd);
+    } else {
+        const bool replaced = sys::replace_description(other, carrier_.fd);
+        real::close(other);
+        if (!replaced) return false;
+    }
+    carrier_.domain = domain;
+    return true;
+}
+
+Dial::Wait Dial::check_connecting() {
+    touched_ = true;
+    const auto ready = sys::poll_now(carrier_.fd, POLLOUT);
+    if (!ready && Clock::now() < deadline_) return wait(EPOLLOUT);
+    error_ = ready ? sys::take_error(carrier_.fd) : ETIMEDOUT;
+    if (error_ == ECONNRESET)
+        error_ = ECONNREFUSED; // accepted and cut before we looked: refused, for all that one can see
+    if (error_ != 0) {
+        log::line(Level::info, "%s: %s", addresses_[next_address_ - 1].text().c_str(),
+                  strerrordesc_np(error_));
+        sys::disconnect(carrier_.fd);
+        state_ = State::next_address;
+        return {};
+    }
+    if (purpose_ == Purpose::direct) {
+        end(0);
+        return {};
+    }
+    handshake_.emplace(plan_);
+    deadline_ = Clock::now() + config().handshake_timeout;
+    state_ = State::shaking;
+    return {};
+}
+
+Dial::Wait Dial::shake() {
+    using What = ClientHandshake::Step::What;
+    std::array<std::uint8_t, 4096> buffer;
+    for (;;) {
+        const auto phase = handshake_->phase();
+        const auto step = handshake_->step();
+        switch (step.what) {
+        case What::done:
+        case What::failed: on_shaken(); return {};
+        case What::send: {
+            const auto sent =
+                real::send(carrier_.fd, step.out.data(), step.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (sent >= 0) {
+                log::line(Level::trace, "%s: sent %zd octets of the %s", config().name.c_str(), sent,
+                          name_of(phase));
+                handshake_->sent(static_cast<std::size_t>(sent));
+                if (phase == Phase::features)
+                    deadline_ = std::min(deadline_, Clock::now() + config().discover_timeout);
+                if (phase == Phase::command) deadline_ = Clock::now() + config().handshake_timeout;
+                continue;
+            }
+            if (errno == EAGAIN && Clock::now() < deadline_) return wait(EPOLLOUT);
+            // The proxy may have said why before it closed: read first, look at errors second.
+            break;
+        }
+        case What::receive: break;
+        }
+        const auto room = step.what == What::receive ? std::min(step.room, buffer.size()) : 1;
+        const auto received = real::recv(carrier_.fd, buffer.data(), room, MSG_DONTWAIT);
+        if (received > 0 && step.what == What::receive) {
+            log::line(Level::trace, "%s: received %zd octets in the %s", config().name.c_str(), received,
+                      name_of(phase));
+            handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
+        } else if (received < 0 && errno == EAGAIN) {
+            if (Clock::now() < deadline_) return wait(EPOLLIN);
+            on_silence();
+            if (!handshake_) return {};
+        } else {
+            handshake_->ended();
+        }
+    }
+}
+
+void Dial::on_silence() {
+    const auto phase = handshake_->phase();
+    log::line(Level::info, "%s: no answer to the %s", config().name.c_str(), name_of(phase));
+    // Silence on LIST-FEATURES is one of the ways to have none; and a list may have come whole but for its
+    // END.
+    if (phase == Phase::features) return handshake_->ended();
+    handshake_.reset();
+    if (phase == Phase::command) return end(ETIMEDOUT);
+    sys::disconnect(carrier_.fd);
+    upstream_failed(ETIMEDOUT);
+}
+
+void Dial::on_shaken() {
+    learn();
+    const auto failure = handshake_->failure();
+    if (failure == Failure::none) {
+        upstreams::mark_up(upstream_);
+        return end(0);
+    }
+    log::line(Level::info, "%s: %s%s%s", config().name.c_str(), name_of(failure),
+              failure == Failure::command_refused ? ": " : "",
+              failure == Failure::command_refused ? describe(handshake_->reply()).data() : "");
+    if (purpose_ == Purpose::probe) return end(EOPNOTSUPP);
+    // A connection that was to be held and is not, or a command that fails on it alone, contradicts the list,
+    // too.
+    const bool relied = relied_on_features_ || plan_.exchange == Exchange::features_then_command;
+    const auto consequence = policy::consequence_of(*handshake_, relied);
+    using Next = policy::Consequence::Next;
+    switch (consequence.next) {
+    case Next::give_up: return end(consequence.error);
+    case Next::next_upstream: sys::disconnect(carrier_.fd); return upstream_failed(consequence.error);
+    case Next::again_plainly:
+        if (handshake_->phase() != Phase::features) {
+            log::line(Level::info, "%s: that contradicts its feature list; trying without",
+                      config().name.c_str());
+            upstreams::with_features([&](auto& cache) { cache.forget(upstream_, Clock::now()); });
+            plainly_ = true;
+        }
+        sys::disconnect(carrier_.fd);
+        --next_address_; // the same one, on a fresh connection
+        state_ = State::next_address;
+    }
+}
+
+bool Dial::make_probe_plan() {
+    plan_ = {};
+    plan_.exchange = Exchange::features;
+    plan_.methods = policy::methods_to_offer(config(), nullptr);
+    plan_.username = config().username;
+    plan_.password = config().password;
+    plan_.host_of_interest = destination_;
+    return true;
+}
+
+bool Dial::make_plan() {
+    const auto& upstream = config();
+    const auto now = Clock::now();
+    policy::Knowledge known;
+    policy::Circumstances at;
+    std::optional<Method> only_method;
+    auto ask = policy::Ask::no;
+
+    if (!plainly_ && upstream.discover != policy::Discover::off) {
+        const bool by_client = upstreams::with_features(
+            [&](const auto& cache) { return cache.depends_on(upstream_, Scope::client_address); });
+        if (by_client) at.client = upstreams::source_address_for(addresses_[next_address_]);
+        upstreams::with_features([&](auto& cache) {
+            at.method = cache.last_method(upstream_).value_or(policy::methods_to_offer(upstream, nullptr)[0]);
+            at.destination = destination_.host;
+            known = cache.find(upstream_, at, now);
+            if (cache.depends_on(upstream_, Scope::authentication_method)) only_method = at.method;
+            if (known.known != policy::Known::unknown || asked_) return;
+            if (!cache.depends_on(upstream_, Scope::destination)) at.destination = {};
+            if (cache.ask_now(upstream_, at, now))
+                ask = policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
+        });
+    }
+    relied_on_features_ = known.features != nullptr;
+
+    const auto plan = policy::make_plan(upstream, known, Command::connect, destination_, only_method);
+    plan_ = plan.handshake;
+    log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
+              known.known == policy::Known::listed ? "known"
+              : known.known == policy::Known::none ? "none"
+                                                   : "not known",
+              ask == policy::Ask::on_this_connection ? ", asking on this connection"
+              : ask == policy::Ask::on_its_own       ? ", asking in the background"
+                                                     : "");
+    if (ask != policy::Ask::no) asked_ = true;
+    if (ask != policy::Ask::no) claim_ = at;
+    if (ask == policy::Ask::on_this_connection) {
+        plan_.exchange = Exchange::features_then_command;
+        plan_.host_of_interest.host = at.destination;
+    }
+    if (plan.refusal != 0) {
+        log::line(Level::info, "%s: its feature list rules this out", upstream.name.c_str());
+        end(plan.refusal);
+        return false;
+    }
+    return !plan.resolve_first || resolve_destination(plan.only_ipv4);
+}
+
+bool Dial::resolve_destination(bool only_ipv4) {
+    auto found = upstreams::addresses(destination_);
+    if (only_ipv4) std::erase_if(found, [](const Endpoint& e) { return e.host.type() == AddressType::ipv6; });
+    if (found.empty()) {
+        end(EHOSTUNREACH);
+        return false;
+    }
+    plan_.destination = found.front();
+    return true;
+}
+
+void Dial::learn() {
+    if (plan_.exchange == Exchange::command) return;
+    const bool no_features = policy::says_no_features(handshake_->phase(), handshake_->failure());
+    if (!no_features && !handshake_->has_features()) return;
+    policy::Circumstances at;
+    at.method = handshake_->method();
+    at.destination = plan_.host_of_interest.host;
+    at.client = sys::local_host(carrier_.fd);
+    auto list = handshake_->take_features();
+    log::line(Level::info, "%s: %s", config().name.c_str(),
+              no_features ? "has no LIST-FEATURES" : "listed its features");
+    upstreams::with_features([&](auto& cache) {
+        if (no_features) cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
+        else cache.remember(upstream_, at, std::move(list), Clock::now(), config().feature_lifetime);
+    });
+    claim_.reset();
+}
+
+void Dial::give_claim_back() {
+    if (!claim_) return;
+    upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, *claim_); });
+    claim_.reset();
+}
+
+int drive(Dial& dial, Dial::Clock::time_point patience) {
+    for (;;) {
+        const auto wait = dial.advance();
+        if (wait.over) return 0;
+        const auto now = Dial::Clock::now();
+        if (now >= patience) return EINPROGRESS;
+        pollfd interest{wait.fd, static_cast<short>(wait.events),
+                        0}; // POLLIN and POLLOUT are EPOLLIN and EPOLLOUT
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(std::min(wait.deadline, patience) - now).count();
+        const int ready = real::poll(&interest, nfds_t{1},
+                                     static_cast<int>(std::clamp<decltype(left)>(left, 0, 3'600'000)));
+        if (ready < 0 && errno == EINTR && sys::some_handler_interrupts()) return EINTR;
+    }
+}
+
+namespace {
+
+/// LIST-FEATURES on a connection of its own.
+class Probe final : public sys::worker::Task {
+public:
+    Probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at, int fd, int domain)
+        : fd_(fd),
+          dial_(Dial::Purpose::probe, rules, {upstream}, Endpoint{at.destination, 0},
+                Carrier{fd, domain, false, {}}) {
+        dial_.adopt_claim(at);
+    }
+    ~Probe() override { sys::close_internal(fd_); }
+    Probe(const Probe&) = delete;
+    Probe& operator=(const Probe&) = delete;
+
+    sys::worker::Wait run() override { return dial_.advance(); }
+    void finish() noexcept override {}
+    void abandon(int) noexcept override {}
+
+private:
+    int fd_;
+    Dial dial_;
+};
+
+} // namespace
+
+bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at) noexcept {
+    // AF_INET6 reaches proxies of both families; where the kernel has none, AF_INET has to do.
+    int domain = AF_INET6;
+    int fd = real::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) fd = real::socket(domain = AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    fd = sys::make_internal(fd);
+    try {
+        std::unique_ptr<sys::worker::Task> probe = std::make_unique<Probe>(rules, upstream, at, fd, domain);
+        return sys::worker::post(probe);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+}
+
+} // namespace socksify::shim

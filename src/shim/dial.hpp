@@ -1,0 +1,116 @@
+// One way to a destination, from the choice of a proxy to the last octet of the handshake, without ever
+// waiting.
+//
+// Goal: the same code for a blocking connect() (driven on the program's thread), a parked one and a probe
+// (driven by the worker). `advance` goes on as far as it can and says what it waits for.
+//
+//   next_upstream → next_address → connecting → shaking → over
+//        ▲               ▲  └──────── no way there ─┘│ │
+//        │               └─ again_plainly ───────────┘ │
+//        └────────── the proxy itself is of no use ────┘
+//
+// A fresh connection is made on the same socket: connect(AF_UNSPEC) takes a TCP socket back to where it was,
+// with all its options, so no number and no description of the program's changes. Only a proxy of a family
+// that the socket can't reach needs another socket (see `Carrier`).
+#pragma once
+
+#include "policy/plan.hpp"
+#include "sys/parked.hpp"
+#include "sys/rules.hpp"
+#include "sys/worker.hpp"
+
+#include <vector>
+
+namespace socksify::shim {
+
+/// The socket that a Dial works on.
+struct Carrier {
+    int fd = -1;
+    int domain = 0;                      ///< AF_INET or AF_INET6
+    bool blocking = true;                ///< of its description
+    std::shared_ptr<sys::Parked> parked; ///< whose hidden descriptor `fd` is, if it is one
+};
+
+class Dial {
+public:
+    using Clock = sys::worker::Clock;
+
+    enum class Purpose : std::uint8_t {
+        connect, ///< to the destination, through one of `upstreams`
+        direct,  ///< to the destination, a name that is to be resolved here
+        probe,   ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
+    };
+
+    Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
+         const Endpoint& destination, Carrier carrier);
+
+    sys::worker::Wait advance();
+    /// The socket goes on under another number: the connect() has been parked half-way.
+    void move_to(int fd, std::shared_ptr<sys::Parked> parked) {
+        carrier_.fd = fd;
+        carrier_.parked = std::move(parked);
+    }
+    /// Of a probe: the question that the caller claimed for it; given back if it gets no answer.
+    void adopt_claim(const policy::Circumstances& at) { claim_ = at; }
+
+    /// Once over: 0, or the errno for the program.
+    [[nodiscard]] int error() const noexcept { return error_; }
+    [[nodiscard]] const Carrier& carrier() const noexcept { return carrier_; }
+    /// The upstream that the connection goes through (of Purpose::connect).
+    [[nodiscard]] std::size_t upstream() const noexcept { return upstream_; }
+
+private:
+    enum class State : std::uint8_t { next_upstream, next_address, connecting, shaking, over };
+    using Wait = std::optional<sys::worker::Wait>; // nothing: go on
+
+    void try_next_upstream();
+    void try_next_address();
+    Wait check_connecting();
+    Wait shake();
+    void on_silence();
+    void on_shaken();
+    void end(int error);
+    void upstream_failed(int error);
+    bool make_plan();
+    bool make_probe_plan();
+    bool resolve_destination(bool only_ipv4);
+    int reach(const Endpoint& to);
+    int connect_without_waiting(const sys::Address& to) const;
+    bool change_family(int domain);
+    void learn();
+    void give_claim_back();
+    [[nodiscard]] const policy::Upstream& config() const { return rules_.config.upstreams[upstream_]; }
+    [[nodiscard]] Wait wait(std::uint32_t events) const;
+
+    const sys::Rules& rules_;
+    std::vector<std::size_t> upstreams_; // in the order of trying
+    std::size_t next_upstream_ = 0;
+    std::size_t upstream_ = 0;
+    std::vector<Endpoint> addresses_; // of the upstream, or of the destination (direct)
+    std::size_t next_address_ = 0;
+    Endpoint destination_; // as the proxy is told
+    Carrier carrier_;
+    int own_domain_; // of the socket as the program made it
+    ClientPlan plan_;
+    std::optional<ClientHandshake> handshake_;
+    std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
+    Purpose purpose_;
+    State state_ = State::next_upstream;
+    bool relied_on_features_ = false; // of the plan under way
+    bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
+    bool asked_ = false;              // once is enough for one destination
+    bool touched_ = false;            // the socket is no longer as the program gave it
+    int error_ = 0;
+    Clock::time_point started_ = Clock::now();
+    Clock::time_point deadline_{};
+};
+
+/// Runs `dial` on this thread as a blocking connect() waits: to its end (0), until a signal whose handler
+/// does not restart calls (EINTR), or until `patience` is over (EINPROGRESS). Cancellation passes through.
+int drive(Dial& dial, Dial::Clock::time_point patience);
+
+/// LIST-FEATURES on a connection of its own, by the worker; `at` has been claimed. False if that can't be
+/// had.
+bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at) noexcept;
+
+} // namespace socksify::shim

@@ -1,0 +1,59 @@
+// The ends and the duplicates of descriptors.
+#include "shim/lifetime.hpp"
+
+#include "shim/hooks/hook.hpp"
+
+#include <algorithm>
+#include <cstdarg>
+
+EXPORT int close(int fd) {
+    return shim::close_number(fd, [&] { return real::close(fd); });
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
+    return shim::close_range(first, last, flags);
+}
+
+EXPORT void closefrom(int first) noexcept {
+    if (shim::close_range(static_cast<unsigned>(std::max(first, 0)), ~0U, 0) != 0) real::closefrom(first);
+}
+
+EXPORT int dup(int fd) {
+    return shim::duplicate(fd, -1, [&] { return real::dup(fd); });
+}
+
+EXPORT int dup2(int fd, int target) {
+    return shim::duplicate(fd, target, [&] { return real::dup2(fd, target); });
+}
+
+EXPORT int dup3(int fd, int target, int flags) {
+    return shim::duplicate(fd, target, [&] { return real::dup3(fd, target, flags); });
+}
+
+namespace {
+
+/// F_DUPFD and F_DUPFD_CLOEXEC are duplicates; everything else is libc's. The one argument is an int or a
+/// pointer: read as the wider of the two, as glibc does.
+template <class Real>
+int control(const Real& real, int fd, int command, void* argument) {
+    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC) return real(fd, command, argument);
+    return shim::duplicate(fd, -1, [&] { return real(fd, command, argument); });
+}
+
+} // namespace
+
+EXPORT int fcntl(int fd, int command, ...) {
+    std::va_list arguments;
+    va_start(arguments, command);
+    void* argument = va_arg(arguments, void*);
+    va_end(arguments);
+    return control(real::fcntl, fd, command, argument);
+}
+
+EXPORT int fcntl64(int fd, int command, ...) {
+    std::va_list arguments;
+    va_start(arguments, command);
+    void* argument = va_arg(arguments, void*);
+    va_end(arguments);
+    return control(real::fcntl64, fd, command, argument);
+}

@@ -1,0 +1,29 @@
+// What a program asks of a socket, and sets.
+#include "shim/socket_calls.hpp"
+
+#include "shim/hooks/hook.hpp"
+
+EXPORT int socket(int domain, int type, int protocol) {
+    return shim::settle([&] { return shim::open_socket(domain); },
+                        [&] { return real::socket(domain, type, protocol); });
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
+    return shim::settle([&] { return shim::getsockopt(fd, level, name, value, size); },
+                        [&] { return real::getsockopt(fd, level, name, value, size); });
+}
+
+EXPORT int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
+    return shim::settle([&] { return shim::setsockopt(fd, level, name, value, size); },
+                        [&] { return real::setsockopt(fd, level, name, value, size); });
+}
+
+EXPORT int getsockname(int fd, sockaddr* address, socklen_t* size) {
+    return shim::settle([&] { return shim::getsockname(fd, address, size); },
+                        [&] { return real::getsockname(fd, address, size); });
+}
+
+EXPORT int getpeername(int fd, sockaddr* address, socklen_t* size) {
+    return shim::settle([&] { return shim::getpeername(fd, address, size); },
+                        [&] { return real::getpeername(fd, address, size); });
+}

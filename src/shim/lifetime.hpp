@@ -1,0 +1,71 @@
+// close and dup: a number ends, or another begins to share its description. What we know of it follows.
+#pragma once
+
+#include "shim/verdict.hpp"
+#include "sys/fd_marks.hpp"
+#include "sys/internal_fds.hpp"
+#include "sys/parked.hpp"
+#include "sys/real.hpp"
+
+namespace socksify::shim {
+
+/// The end of `fd`, by `close_it`.
+template <class Close>
+int close_number(int fd, Close close_it) {
+    const auto marks = sys::fd_marks.of(fd);
+    if (marks == 0) [[likely]]
+        return close_it();
+    if ((marks & sys::FdMarks::internal) != 0) {
+        errno = EBADF; // for the program there is nothing
+        return -1;
+    }
+    if (const auto socket = sys::find_socket(fd); socket && socket->state != sys::Socket::State::connected)
+        return socket->parked->close_number(fd, close_it);
+    sys::fds::forget(fd);
+    return close_it();
+}
+
+/// The end of all numbers from `first` to `last`, but for the library's own. What is not marked goes in whole
+/// ranges.
+int close_range(unsigned first, unsigned last, int flags);
+
+/// Whether two numbers refer to one socket whose connect() is under way or has failed.
+inline bool share_a_parked(int fd, int other) {
+    const auto one = sys::find_socket(fd);
+    const auto two = one ? sys::find_socket(other) : nullptr;
+    return two && one->state != sys::Socket::State::connected && one->parked == two->parked;
+}
+
+/// `make` duplicates `fd` and gives the new number or -1; `target` is the number that it ends first (dup2,
+/// dup3), or -1.
+template <class Make>
+int duplicate(int fd, int target, Make make) {
+    // For the program there is nothing at fd, and a number that high is out of its range.
+    if (sys::is_internal(fd) || sys::is_internal(target)) {
+        errno = EBADF;
+        return -1;
+    }
+    const bool ends_another = target >= 0 && target != fd;
+    const auto made = [&] {
+        const auto socket = sys::find_socket(fd);
+        if (socket && socket->state != sys::Socket::State::connected)
+            return socket->parked->add_number(fd, make);
+        const int number = make();
+        if (number < 0 || number == fd) return number;
+        const sys::KeepErrno keep;
+        try {
+            sys::fds::copy(fd, number);
+        } catch (const std::bad_alloc&) {
+            // The duplicate works; only getpeername() on it will name the proxy.
+        }
+        return number;
+    };
+    // The target's own description ends without a close() of its own.
+    if (!ends_another || (sys::fd_marks.of(target) & (sys::FdMarks::known | sys::FdMarks::watched)) == 0)
+        return made();
+    if (real::fcntl(fd, F_GETFD) < 0) return make(); // it will fail, and end nothing
+    if (share_a_parked(fd, target)) return made();   // no end: the number refers to the same before and after
+    return close_number(target, made);
+}
+
+} // namespace socksify::shim

@@ -1,0 +1,30 @@
+// Where a socket address leads by the rules: the pool's addresses turned back into names, and a proxy left
+// alone.
+#pragma once
+
+#include "policy/rules.hpp"
+#include "sys/address.hpp"
+#include "sys/rules.hpp"
+
+#include <optional>
+
+namespace socksify::shim {
+
+struct Route {
+    Endpoint destination; ///< a name, if the address was one of the pool's
+    bool from_pool = false;
+    int refusal = 0; ///< errno, if the rules (or the lack of any) let nothing pass
+    bool direct = false;
+    std::vector<std::size_t> upstreams; ///< else
+};
+
+/// Nothing for an address that is not IP: the library has no say in it.
+std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::Protocol protocol);
+
+/// Whether `endpoint` is the address of a proxy that the rules name.
+bool is_a_proxy(const Endpoint& endpoint);
+
+/// IPPROTO_TCP and its kin as the rules know them.
+policy::Protocol protocol_of(int ip_protocol) noexcept;
+
+} // namespace socksify::shim

@@ -1,0 +1,123 @@
+#include "shim/socket_calls.hpp"
+
+#include "shim/route.hpp"
+#include "sys/parked.hpp"
+#include "sys/peers.hpp"
+#include "sys/real.hpp"
+#include "sys/rules.hpp"
+#include "sys/socket_options.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace socksify::shim {
+namespace {
+
+using sys::Socket;
+using State = Socket::State;
+
+constexpr int sol_sctp = 132;
+constexpr int sctp_connectx[] = {107, 110, 111}; // SCTP_SOCKOPT_CONNECTX_OLD, _CONNECTX, _CONNECTX3
+
+/// sctp_connectx() hides the addresses in an option: nothing that we could judge by the rules.
+bool connects_by_option(int level, int name) noexcept {
+    return level == sol_sctp &&
+           std::find(std::begin(sctp_connectx), std::end(sctp_connectx), name) != std::end(sctp_connectx);
+}
+
+bool is_negative(socklen_t size) noexcept { return static_cast<int>(size) < 0; }
+
+/// The kernel's way with an int option: as much as there is room for.
+Verdict<> answer(int number, void* value, socklen_t* size) noexcept {
+    if (value == nullptr || size == nullptr) return Verdict<>::fail(EFAULT);
+    if (is_negative(*size)) return Verdict<>::fail(EINVAL);
+    *size = std::min(*size, static_cast<socklen_t>(sizeof number));
+    std::memcpy(value, &number, *size);
+    return Verdict<>::done(0);
+}
+
+/// The kernel's way with an address.
+Verdict<> answer(const sys::Address& from, sockaddr* address, socklen_t* size) noexcept {
+    if (is_negative(*size)) return Verdict<>::fail(EINVAL);
+    sys::put_address(from, address, size);
+    return Verdict<>::done(0);
+}
+
+} // namespace
+
+Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
+    if (connects_by_option(level, name)) return Verdict<>::fail(EOPNOTSUPP);
+    const auto socket = sys::find_socket(fd);
+    if (!socket) return Verdict<>::pass();
+    if (level == SOL_SOCKET) {
+        if (name == SO_DOMAIN) return answer(socket->domain, value, size);
+        if (name == SO_ERROR && socket->state == State::failed) {
+            sys::take_error(fd); // the stand-in's own, so that poll() no longer reports it
+            return answer(socket->error.exchange(0), value, size);
+        }
+    }
+    if (socket->state == State::connected) return Verdict<>::pass();
+    if (level == SOL_SOCKET && name == SO_ERROR) return answer(0, value, size);
+    const int result = real::getsockopt(socket->parked->hidden(), level, name, value, size);
+    return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
+}
+
+Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
+    if (connects_by_option(level, name)) return Verdict<>::fail(EOPNOTSUPP);
+    if (level == SOL_SOCKET && name == SO_SNDTIMEO) sys::send_timeout_in_use();
+    const auto socket = sys::find_socket(fd);
+    if (!socket || socket->state == State::connected) return Verdict<>::pass();
+    const int result = real::setsockopt(socket->parked->hidden(), level, name, value, size);
+    return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
+}
+
+Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {
+    const auto socket = sys::find_socket(fd);
+    if (!socket || address == nullptr || size == nullptr) return Verdict<>::pass();
+    const int described = socket->state == State::connected ? fd : socket->parked->hidden();
+    sys::Address local;
+    local.size = sizeof local.storage;
+    if (real::getsockname(described, reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0)
+        return Verdict<>::fail(errno);
+    if (local.family() != socket->domain) {
+        // A proxy of the other family: the port is true, and of the address we know that it is on this
+        // machine.
+        auto endpoint = sys::to_endpoint(local.get(), local.size).value_or(Endpoint{});
+        if (endpoint.host.type() == AddressType::ipv6) endpoint.host = Host{};
+        local = *sys::to_address(endpoint, socket->domain);
+    }
+    return answer(local, address, size);
+}
+
+namespace {
+
+/// A connection that another process made through a proxy, and that this one got by exec or by a message.
+std::optional<sys::Address> inherited_peer(int fd, const sys::Address& apparent) {
+    const auto endpoint = sys::to_endpoint(apparent.get(), apparent.size);
+    if (!endpoint || !is_a_proxy(*endpoint)) return {};
+    return sys::peers::recall(sys::cookie_of(fd));
+}
+
+} // namespace
+
+Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
+    const auto socket = sys::find_socket(fd);
+    if (socket && socket->state != State::connected) return Verdict<>::fail(ENOTCONN);
+    if (address == nullptr || size == nullptr) return Verdict<>::pass();
+    // The kernel's word on whether it still is; its address is the proxy's.
+    sys::Address proxy;
+    proxy.size = sizeof proxy.storage;
+    if (real::getpeername(fd, reinterpret_cast<sockaddr*>(&proxy.storage), &proxy.size) != 0)
+        return Verdict<>::fail(errno);
+    const auto peer = socket ? std::optional(socket->peer) : inherited_peer(fd, proxy);
+    return answer(peer.value_or(proxy), address, size);
+}
+
+Verdict<> open_socket(int domain) {
+    if (domain != AF_PACKET) return Verdict<>::pass();
+    const auto& config = sys::rules().config;
+    const bool all_direct = config.rules.empty() && config.otherwise.kind == policy::Action::Kind::direct;
+    return all_direct ? Verdict<>::pass() : Verdict<>::fail(EPERM);
+}
+
+} // namespace socksify::shim

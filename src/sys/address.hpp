@@ -1,0 +1,31 @@
+// Between the kernel's socket addresses and the protocol's endpoints.
+#pragma once
+
+#include "socksify/endpoint.hpp"
+
+#include <netinet/in.h>
+#include <optional>
+#include <sys/socket.h>
+
+namespace socksify::sys {
+
+/// A socket address in place: as the program gave it, or as the kernel wants it.
+struct Address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+
+    [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+    [[nodiscard]] int family() const noexcept { return storage.ss_family; }
+};
+
+/// A copy, of the size that its family has: a program may give more room than there is address.
+Address copy_address(const sockaddr* address, socklen_t size) noexcept;
+/// AF_INET and AF_INET6 of full length; nothing for any other. A scope id is lost.
+std::optional<Endpoint> to_endpoint(const sockaddr* address, socklen_t size) noexcept;
+/// The address of a literal for a socket of `domain`: IPv4 goes into AF_INET6 as ::ffff:a.b.c.d; IPv6 into
+/// AF_INET, and a name, not at all.
+std::optional<Address> to_address(const Endpoint& endpoint, int domain) noexcept;
+/// getsockname() and its kin: as much of `from` as fits, and its whole size.
+void put_address(const Address& from, sockaddr* to, socklen_t* size) noexcept;
+
+} // namespace socksify::sys

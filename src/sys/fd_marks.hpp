@@ -1,0 +1,46 @@
+// One octet per fd number: what a hook must know before it does anything else. An unmarked number costs one
+// relaxed load.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace socksify::sys {
+
+class FdMarks {
+public:
+    static constexpr int capacity = 1 << 20; ///< numbers above are not marked, and so pass unseen
+
+    enum Mark : std::uint8_t {
+        known = 1,    ///< the fd table has an entry
+        watched = 2,  ///< some epoll instance has it registered
+        internal = 4, ///< the library's own
+    };
+
+    /// The marks of `fd`; 0 for any number out of range.
+    [[nodiscard]] std::uint8_t of(int fd) const noexcept {
+        return is_marked_range(fd) ? mark_of(fd).load(std::memory_order_relaxed) : 0;
+    }
+    [[nodiscard]] bool has(int fd, Mark mark) const noexcept { return (of(fd) & mark) != 0; }
+    void set(int fd, Mark mark) noexcept {
+        if (is_marked_range(fd)) mark_of(fd).fetch_or(mark);
+    }
+    void clear(int fd, Mark mark) noexcept {
+        if (is_marked_range(fd)) mark_of(fd).fetch_and(static_cast<std::uint8_t>(~mark));
+    }
+
+private:
+    static bool is_marked_range(int fd) noexcept { return static_cast<unsigned>(fd) < capacity; }
+    [[nodiscard]] std::atomic_ref<std::uint8_t> mark_of(int fd) const noexcept {
+        return std::atomic_ref(marks_[static_cast<std::size_t>(fd)]);
+    }
+
+    // Plain octets, atomic where they are touched: a million atomics take longer to construct than clang 14
+    // will wait.
+    mutable std::array<std::uint8_t, capacity> marks_{}; // .bss: only pages that are written to are real
+};
+
+extern constinit FdMarks fd_marks;
+
+} // namespace socksify::sys

@@ -1,0 +1,21 @@
+// The library's own descriptors, kept out of the program's way: numbers above the program's soft limit,
+// close-on-exec, and unknown to the program's own close() loops.
+#pragma once
+
+namespace socksify::sys {
+
+/// A duplicate of `fd` among the internal descriptors, or -1 with errno. The description is shared, `fd`
+/// stays open.
+int duplicate_internally(int fd) noexcept;
+/// A non-blocking AF_UNIX stream pair, even when the program has reached its soft limit: two numbers to be
+/// moved at once. False with errno.
+bool make_pair(int (&pair)[2]) noexcept;
+/// Moves `fd` there. The new number, or `fd` itself if it can't be moved; either way it is internal from now
+/// on.
+int make_internal(int fd) noexcept;
+/// Ends an internal descriptor.
+void close_internal(int fd) noexcept;
+/// Whether the program has no business with this number: its close() gets EBADF, as if nothing were there.
+bool is_internal(int fd) noexcept;
+
+} // namespace socksify::sys

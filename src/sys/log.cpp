@@ -1,0 +1,85 @@
+#include "sys/log.hpp"
+
+#include "sys/internal_fds.hpp"
+#include "sys/keep_errno.hpp"
+#include "sys/real.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <sys/stat.h>
+
+namespace socksify::sys::log {
+namespace {
+
+constexpr unsigned char unread = 0xff;
+constexpr const char* level_variable = "SOCKSIFY_LOG";
+constexpr const char* file_variable = "SOCKSIFY_LOG_FILE";
+constinit std::atomic<unsigned char> threshold{unread};
+constinit std::atomic<int> file{-1};
+
+Level level_of(std::string_view name) noexcept {
+    constexpr std::string_view names[] = {"off", "error", "info", "debug", "trace"};
+    for (unsigned char i = 0; i < std::size(names); ++i)
+        if (names[i] == name) return static_cast<Level>(i);
+    return Level::error;
+}
+
+void open_file(const char* path) noexcept {
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd >= 0) file.store(make_internal(fd));
+}
+
+unsigned char read_environment() noexcept {
+    const KeepErrno keep;
+    const char* wanted = secure_getenv(level_variable);
+    const auto level = static_cast<unsigned char>(wanted != nullptr ? level_of(wanted) : Level::error);
+    if (const char* path = secure_getenv(file_variable); path != nullptr && level > 0) open_file(path);
+    threshold.store(level);
+    return level;
+}
+
+bool stderr_is_for_people() noexcept {
+    struct stat status {};
+    if (fstat(STDERR_FILENO, &status) != 0 || S_ISSOCK(status.st_mode)) return false;
+    if (!S_ISREG(status.st_mode)) return true;
+    return (real::fcntl(STDERR_FILENO, F_GETFL) & O_ACCMODE) == O_WRONLY;
+}
+
+} // namespace
+
+void set_defaults(Level level, const char* path) noexcept {
+    const KeepErrno keep;
+    enabled(Level::error); // the environment goes first
+    if (secure_getenv(level_variable) != nullptr) return;
+    if (*path != '\0' && level != Level::off && file.load() < 0) open_file(path);
+    threshold.store(static_cast<unsigned char>(level));
+}
+
+bool enabled(Level level) noexcept {
+    auto now = threshold.load(std::memory_order_relaxed);
+    if (now == unread) [[unlikely]]
+        now = read_environment();
+    return static_cast<unsigned char>(level) <= now;
+}
+
+void line(Level level, const char* format, ...) noexcept {
+    if (!enabled(level)) return;
+    const KeepErrno keep;
+    char text[1024];
+    const int head = std::snprintf(text, sizeof text, "socksify[%d] ", static_cast<int>(getpid()));
+    std::va_list arguments;
+    va_start(arguments, format);
+    const int body =
+        std::vsnprintf(text + head, sizeof text - static_cast<std::size_t>(head), format, arguments);
+    va_end(arguments);
+    const auto size = std::min(sizeof text - 1, static_cast<std::size_t>(head + std::max(body, 0)));
+    text[size] = '\n';
+    const int to = file.load(std::memory_order_relaxed);
+    if (to < 0 && !stderr_is_for_people()) return;
+    [[maybe_unused]] const auto ignored = real::write(to >= 0 ? to : STDERR_FILENO, text, size + 1);
+}
+
+} // namespace socksify::sys::log

@@ -1,0 +1,39 @@
+#include "sys/names.hpp"
+
+#include "policy/name_pool.hpp"
+#include "sys/shared_block.hpp"
+
+namespace socksify::sys::names {
+namespace {
+
+using policy::NamePool;
+
+NamePool open_at(void* memory) noexcept {
+    return NamePool::format_or_open({static_cast<std::byte*>(memory), NamePool::octets_needed()});
+}
+
+/// The block that the pool lies in; a file of another kind's, or another version's, is left alone.
+NamePool the_pool() noexcept {
+    static constinit SharedBlock block("socksify-names", NamePool::octets_needed());
+    void* memory = block.get([](void* mapped) { return open_at(mapped).valid(); });
+    return memory != nullptr ? open_at(memory) : NamePool::format_or_open({});
+}
+
+} // namespace
+
+std::optional<Host> pool_address(std::string_view name, AddressType family) noexcept {
+    auto pool = the_pool();
+    if (!pool.valid()) return {};
+    const auto index = pool.add(name);
+    if (!index) return {};
+    return family == AddressType::ipv6 ? NamePool::ipv6(*index) : NamePool::ipv4(*index);
+}
+
+Meaning meaning_of(const Host& address) noexcept {
+    const auto index = NamePool::index_of(address);
+    if (!index) return {};
+    const auto pool = the_pool();
+    return {true, pool.valid() ? pool.name_at(*index) : std::nullopt};
+}
+
+} // namespace socksify::sys::names

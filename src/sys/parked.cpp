@@ -1,0 +1,239 @@
+#include "sys/parked.hpp"
+
+#include "sys/internal_fds.hpp"
+#include "sys/keep_errno.hpp"
+#include "sys/log.hpp"
+#include "sys/peers.hpp"
+#include "sys/real.hpp"
+#include "sys/socket_options.hpp"
+#include "sys/worker.hpp"
+
+#include <array>
+#include <sys/mman.h>
+#include <utility>
+
+namespace socksify::sys {
+namespace {
+
+/// Fills the send buffer of `stand_in` to the last octet, so that a write gets EAGAIN and poll() sees
+/// nothing.
+void fill(int stand_in) noexcept {
+    int smallest = 0; // the kernel rounds it up to its minimum
+    real::setsockopt(stand_in, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof smallest);
+    static constexpr std::array<char, 4096> octets{};
+    for (std::size_t piece = octets.size(); piece > 0;)
+        if (real::send(stand_in, octets.data(), piece, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) piece /= 2;
+}
+
+void drain(int waker) noexcept {
+    std::array<char, 4096> octets;
+    while (real::recv(waker, octets.data(), octets.size(), MSG_DONTWAIT) > 0) {
+    }
+}
+
+/// What parent and children read of a connect(): an errno, 0 for a connection, or this.
+constexpr int under_way = -1;
+
+/// A place for one outcome in memory that survives fork() shared. Places come round again after 65536
+/// connects, when no child can still be waiting for the old one. Null if there is no memory: a child then
+/// never learns.
+std::atomic<int>* take_outcome() noexcept {
+    using Place = std::atomic<int>;
+    static_assert(Place::is_always_lock_free);
+    constexpr std::size_t places = 65536;
+    static constinit std::atomic<Place*> mapped{nullptr};
+    static constinit std::atomic<std::size_t> next{0};
+    auto* all = mapped.load();
+    if (all == nullptr) {
+        void* memory =
+            mmap(nullptr, places * sizeof(Place), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return nullptr;
+        if (mapped.compare_exchange_strong(all, static_cast<Place*>(memory)))
+            all = static_cast<Place*>(memory);
+        else munmap(memory, places * sizeof(Place)); // another thread was faster
+    }
+    auto* place = &all[next.fetch_add(1) % places];
+    place->store(under_way);
+    return place;
+}
+
+constexpr int settable_flags = O_APPEND | O_ASYNC | O_NONBLOCK; // those of F_SETFL that a socket can have
+
+} // namespace
+
+bool replace_description(int from, int to) noexcept {
+    const int descriptor_flags = real::fcntl(to, F_GETFD);
+    if (descriptor_flags < 0) return false;
+    auto watches = fds::watches(to);
+    const auto begin = watches.all.begin();
+    // An instance that does not have it is one that was closed behind our back.
+    const auto end = std::remove_if(begin, begin + static_cast<std::ptrdiff_t>(watches.size),
+                                    [&](const fds::Watch& watch) {
+                                        return real::epoll_ctl(watch.epoll, EPOLL_CTL_DEL, to, nullptr) != 0;
+                                    });
+    const bool replaced = real::dup3(from, to, (descriptor_flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0) >= 0;
+    const KeepErrno keep;
+    for (auto watch = begin; watch != end; ++watch)
+        real::epoll_ctl(watch->epoll, EPOLL_CTL_ADD, to, &watch->event);
+    return replaced;
+}
+
+std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
+    std::shared_ptr<Parked> parked(new Parked);
+    parked->numbers_.push_back(fd);
+    parked->outcome_ = take_outcome();
+    at_fork_in_child([] {
+        fds::visit_in_child([](const Socket& socket) {
+            if (socket.parked) socket.parked->become_orphan();
+        });
+    });
+    auto entry = std::make_shared<Socket>(Socket::State::parked, 0, peer, domain, parked);
+    parked->connected_ = std::make_shared<Socket>(Socket::State::connected, cookie_of(fd), peer, domain);
+    parked->failed_ = std::make_shared<Socket>(Socket::State::failed, 0, peer, domain);
+    fds::put(fd, entry); // what may fail for want of memory has not failed from here on
+    const auto give_up = [&] {
+        const KeepErrno keep;
+        fds::forget_socket(fd);
+        return nullptr;
+    };
+
+    parked->status_flags_ = real::fcntl(fd, F_GETFL);
+    parked->hidden_ = duplicate_internally(fd);
+    if (parked->hidden_ < 0) return give_up();
+    int pair[2];
+    if (!make_pair(pair)) return give_up();
+    parked->waker_ = make_internal(pair[1]);
+    const int stand_in = pair[0];
+    fill(stand_in);
+    entry->cookie = parked->failed_->cookie = parked->stand_in_cookie_ = cookie_of(stand_in);
+    // A blocking socket is parked when its connect() was interrupted; the stand-in blocks as it would.
+    if ((parked->status_flags_ & O_NONBLOCK) == 0) real::fcntl(stand_in, F_SETFL, 0);
+    const bool replaced = replace_description(stand_in, fd);
+    const KeepErrno keep;
+    real::close(stand_in);
+    return replaced ? parked : give_up();
+}
+
+Parked::~Parked() {
+    close_internal(hidden_);
+    close_internal(waker_);
+}
+
+void Parked::replace_hidden(int fd) noexcept {
+    const std::lock_guard lock(mutex_);
+    close_internal(std::exchange(hidden_, fd));
+}
+
+void Parked::cancel() noexcept {
+    if (orphan_ || forks_before_ != fork_count()) return; // others wait for the outcome
+    cancelled_.store(true, std::memory_order_release);
+    worker::wake();
+}
+
+void Parked::become_orphan() noexcept {
+    orphan_ = true;
+    mutex_.renew_in_child();
+    // Ours would keep the stand-in from noticing when the parent's worker lets go of its end.
+    close_internal(std::exchange(waker_, -1));
+}
+
+void Parked::follow() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (!orphan_ || hidden_ < 0 || outcome_ == nullptr || failed_ == nullptr) return;
+    const int outcome = outcome_->load();
+    if (outcome == under_way) return;
+    outcome == 0 ? unpark_locked() : fail_locked(outcome);
+}
+
+SocketRef find_socket(int fd) noexcept {
+    auto socket = fds::find(fd);
+    if (socket && socket->state == Socket::State::parked) {
+        socket->parked->follow();
+        socket = fds::find(fd);
+    }
+    return socket;
+}
+
+bool Parked::is_stand_in(int number) const noexcept { return cookie_of(number) == stand_in_cookie_; }
+
+void Parked::give_back_descriptions() noexcept {
+    // What the program did to the stand-in's flags meanwhile, it meant for its socket.
+    if (const auto number =
+            std::find_if(numbers_.begin(), numbers_.end(), [&](int n) { return is_stand_in(n); });
+        number != numbers_.end()) {
+        const int wanted = real::fcntl(*number, F_GETFL);
+        if (((wanted ^ status_flags_) & settable_flags) != 0) {
+            const int now = real::fcntl(hidden_, F_GETFL);
+            real::fcntl(hidden_, F_SETFL, (now & ~settable_flags) | (wanted & settable_flags));
+        }
+    }
+    for (const int number : numbers_) {
+        if (!is_stand_in(number)) continue; // closed behind our back: not ours to touch
+        fds::put(number, connected_);       // first: a program that is woken by the swap finds the new state
+        if (!replace_description(hidden_, number))
+            log::line(log::Level::error, "fd %d could not be given back: errno %d", number, errno);
+    }
+    numbers_.clear();
+}
+
+void Parked::unpark() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (outcome_ != nullptr) outcome_->store(0);
+    unpark_locked();
+}
+
+void Parked::unpark_locked() noexcept {
+    connected_->cookie = cookie_of(hidden_);
+    connected_->second_connect_succeeds.store(true);
+    peers::remember(connected_->cookie, connected_->peer);
+    give_back_descriptions();
+    if (waker_ >= 0) drain(waker_);
+    close_internal(std::exchange(waker_, -1));
+    close_internal(std::exchange(hidden_, -1));
+}
+
+void Parked::fail(int error) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (outcome_ != nullptr) outcome_->store(error);
+    fail_locked(error);
+}
+
+void Parked::fail_locked(int error) noexcept {
+    failed_->error.store(error);
+    failed_->parked = shared_from_this();
+    const auto entry =
+        std::move(failed_); // the table's from now on: an entry of ours that points to us would never go
+    for (const int number : numbers_)
+        if (is_stand_in(number)) fds::put(number, entry);
+    // Closed with octets unread: the kernel gives the stand-in an error and a hang-up.
+    close_internal(std::exchange(waker_, -1));
+}
+
+bool Parked::give_up() noexcept {
+    const std::lock_guard lock(mutex_);
+    const int fresh = open_like(hidden_, connected_->domain);
+    if (fresh < 0) return false;
+    for (const int number : numbers_) {
+        if (!is_stand_in(number)) continue;
+        replace_description(fresh, number);
+        fds::forget_socket(number);
+    }
+    numbers_.clear();
+    real::close(fresh);
+    cancel();
+    return true;
+}
+
+void Parked::restore() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (hidden_ < 0) return;
+    for (const int number : numbers_) {
+        if (!is_stand_in(number)) continue;
+        replace_description(hidden_, number);
+        fds::forget_socket(number);
+    }
+    numbers_.clear();
+    close_internal(std::exchange(hidden_, -1));
+}
+
+} // namespace socksify::sys

@@ -1,0 +1,28 @@
+#include "sys/read_file.hpp"
+
+#include "sys/keep_errno.hpp"
+#include "sys/real.hpp"
+
+namespace socksify::sys {
+
+static constexpr std::size_t largest_file = 1024 * 1024;
+
+std::optional<std::string> read_file(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) return {};
+    std::string text;
+    char piece[4096];
+    ssize_t size = 0;
+    while ((size = real::read(fd, piece, sizeof piece)) > 0 && text.size() <= largest_file)
+        text.append(piece, static_cast<std::size_t>(size));
+    const KeepErrno keep;
+    real::close(fd);
+    if (size < 0) return {};
+    if (text.size() > largest_file) {
+        errno = EFBIG;
+        return {};
+    }
+    return text;
+}
+
+} // namespace socksify::sys

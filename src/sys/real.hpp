@@ -1,0 +1,107 @@
+// The one way to reach libc from a process whose libc calls we have taken over: `real::close(fd)`.
+//
+// Each function is looked up once, at its first use, with RTLD_NEXT, so that another preloaded library behind
+// us keeps its turn. Nothing here is `noexcept`: a cancellation that starts in the real call must pass
+// through.
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <resolv.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace socksify::real {
+
+template <class Signature>
+class Function {
+public:
+    constexpr explicit Function(const char* name) noexcept : name_(name) {}
+
+    /// Also what makes `real::close(fd)` a call: of the function itself, with its own parameter types.
+    operator Signature*() const noexcept { // NOLINT(google-explicit-constructor): that is its purpose
+        auto* found = found_.load(std::memory_order_relaxed);
+        if (found == nullptr) [[unlikely]] {
+            const int kept = errno;
+            found = reinterpret_cast<Signature*>(dlsym(RTLD_NEXT, name_));
+            found_.store(found, std::memory_order_relaxed);
+            errno = kept;
+        }
+        return found;
+    }
+
+private:
+    const char* name_;
+    mutable std::atomic<Signature*> found_{nullptr};
+};
+
+// The types carry attributes (nonnull, …) that a template argument drops; none of them changes a call.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"
+#define SOCKSIFY_REAL(name) inline constinit const Function<decltype(::name)> name{#name};
+SOCKSIFY_REAL(bind)
+SOCKSIFY_REAL(close)
+SOCKSIFY_REAL(close_range)
+SOCKSIFY_REAL(closefrom)
+SOCKSIFY_REAL(connect)
+SOCKSIFY_REAL(dup)
+SOCKSIFY_REAL(dup2)
+SOCKSIFY_REAL(dup3)
+SOCKSIFY_REAL(epoll_ctl)
+SOCKSIFY_REAL(epoll_wait)
+SOCKSIFY_REAL(execve)
+SOCKSIFY_REAL(execveat)
+SOCKSIFY_REAL(execvpe)
+SOCKSIFY_REAL(fcntl)
+SOCKSIFY_REAL(fcntl64)
+SOCKSIFY_REAL(fexecve)
+SOCKSIFY_REAL(freeaddrinfo)
+SOCKSIFY_REAL(getaddrinfo)
+SOCKSIFY_REAL(getaddrinfo_a)
+SOCKSIFY_REAL(gethostbyaddr)
+SOCKSIFY_REAL(gethostbyaddr_r)
+SOCKSIFY_REAL(gethostbyname)
+SOCKSIFY_REAL(gethostbyname2)
+SOCKSIFY_REAL(gethostbyname2_r)
+SOCKSIFY_REAL(gethostbyname_r)
+SOCKSIFY_REAL(getnameinfo)
+SOCKSIFY_REAL(getpeername)
+SOCKSIFY_REAL(getsockname)
+SOCKSIFY_REAL(getsockopt)
+SOCKSIFY_REAL(poll)
+SOCKSIFY_REAL(popen)
+SOCKSIFY_REAL(posix_spawn)
+SOCKSIFY_REAL(posix_spawnp)
+SOCKSIFY_REAL(read)
+SOCKSIFY_REAL(recv)
+SOCKSIFY_REAL(res_nquery)
+SOCKSIFY_REAL(res_nquerydomain)
+SOCKSIFY_REAL(res_nsearch)
+SOCKSIFY_REAL(res_nsend)
+SOCKSIFY_REAL(res_query)
+SOCKSIFY_REAL(res_querydomain)
+SOCKSIFY_REAL(res_search)
+SOCKSIFY_REAL(res_send)
+SOCKSIFY_REAL(send)
+SOCKSIFY_REAL(sendmmsg)
+SOCKSIFY_REAL(sendmsg)
+SOCKSIFY_REAL(sendto)
+SOCKSIFY_REAL(setsockopt)
+SOCKSIFY_REAL(shutdown)
+SOCKSIFY_REAL(socket)
+SOCKSIFY_REAL(socketpair)
+SOCKSIFY_REAL(syscall)
+SOCKSIFY_REAL(system)
+SOCKSIFY_REAL(write)
+#undef SOCKSIFY_REAL
+#pragma GCC diagnostic pop
+
+} // namespace socksify::real

@@ -1,0 +1,160 @@
+#include "sys/rules.hpp"
+
+#include "sys/keep_errno.hpp"
+#include "sys/log.hpp"
+#include "sys/read_file.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <unistd.h>
+#include <unwind.h>
+
+namespace socksify::sys {
+namespace {
+
+/// A variable's value, unless the program runs with privileges that its user does not have.
+const char* environment(const char* name) noexcept { return secure_getenv(name); }
+
+std::string own_path() {
+    char path[4096];
+    const auto size = readlink("/proc/self/exe", path, sizeof path);
+    return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
+}
+
+std::string user_file() {
+    if (const char* base = environment("XDG_CONFIG_HOME"); base != nullptr && *base == '/')
+        return std::string(base) + "/socksify/socksify.json";
+    if (const char* home = environment("HOME"); home != nullptr && *home == '/')
+        return std::string(home) + "/.config/socksify/socksify.json";
+    return {};
+}
+
+/// Rules that let nothing pass. Loopback stays open only where no rules were meant to say otherwise.
+Rules refuse_everything(std::string source, std::vector<std::string> problems, policy::Loopback loopback) {
+    Rules none;
+    none.source = std::move(source);
+    none.problems = std::move(problems);
+    none.config.otherwise.kind = policy::Action::Kind::block;
+    none.config.loopback = loopback;
+    none.program = own_path();
+    return none;
+}
+
+/// Reads each upstream's password from where the rules say it is. One problem a line.
+std::vector<std::string> fetch_passwords(policy::Config& config, const std::string& source) {
+    std::vector<std::string> problems;
+    const auto complain = [&](const policy::Upstream& upstream, const std::string& what) {
+        problems.push_back(source + ": upstreams." + upstream.name + "." + what);
+    };
+    for (auto& upstream : config.upstreams) {
+        const auto& from = upstream.password_source;
+        if (!from.file.empty()) {
+            auto text = read_file(from.file);
+            if (!text) {
+                complain(upstream, "password_file: " + from.file + ": " + std::strerror(errno));
+                continue;
+            }
+            upstream.password = text->substr(0, text->find_first_of("\r\n"));
+        } else if (!from.environment.empty()) {
+            const char* value = environment(from.environment.c_str());
+            if (value == nullptr) {
+                complain(upstream, "password_env: the variable " + from.environment + " is not set");
+                continue;
+            }
+            upstream.password = value;
+        } else {
+            upstream.password = from.literal;
+        }
+        if (upstream.password.size() > 255)
+            complain(upstream, "password: longer than the 255 octets of RFC 1929");
+        if (!upstream.username.empty() && upstream.password.empty() &&
+            (!from.file.empty() || !from.environment.empty()))
+            complain(upstream, "password: empty; RFC 1929 wants 1 to 255 octets");
+    }
+    return problems;
+}
+
+Rules usable(policy::Config config, std::string source) {
+    if (auto problems = fetch_passwords(config, source); !problems.empty())
+        return refuse_everything(std::move(source), std::move(problems), policy::Loopback::block);
+    Rules rules;
+    rules.config = std::move(config);
+    rules.source = std::move(source);
+    rules.program = own_path();
+    rules.usable = true;
+    return rules;
+}
+
+bool is_socks_url(std::string_view url) noexcept {
+    return url.starts_with("socks5://") || url.starts_with("socks5h://");
+}
+
+} // namespace
+
+Rules read_rules_file(const std::string& path) {
+    const auto text = read_file(path);
+    if (!text) return refuse_everything(path, {path + ": " + std::strerror(errno)}, policy::Loopback::block);
+    auto config = policy::parse_config(*text);
+    if (config) return usable(std::move(*config), path);
+    std::vector<std::string> problems;
+    for (const auto& error : config.error()) problems.push_back(error.text(path));
+    return refuse_everything(path, std::move(problems), policy::Loopback::block);
+}
+
+Rules rules_from_url(const std::string& url, const std::string& source) {
+    auto config = policy::config_from_url(url);
+    if (config) return usable(std::move(*config), source);
+    return refuse_everything(source, {config.error().text(source)}, policy::Loopback::block);
+}
+
+Rules find_rules() {
+    const char* named = environment("SOCKSIFY_CONFIG");
+    if (named != nullptr && *named != '\0') return read_rules_file(named);
+    if (named == nullptr) {
+        for (const auto& path : {user_file(), std::string("/etc/socksify/socksify.json")})
+            if (!path.empty() && access(path.c_str(), F_OK) == 0) return read_rules_file(path);
+    }
+    if (const char* url = environment("SOCKSIFY_PROXY"); url != nullptr && *url != '\0')
+        return rules_from_url(url, "SOCKSIFY_PROXY");
+    for (const char* name : {"ALL_PROXY", "all_proxy"})
+        if (const char* url = environment(name); url != nullptr && is_socks_url(url))
+            return rules_from_url(url, name);
+    return refuse_everything(
+        "no rules",
+        {"no rules and no proxy: everything but loopback is refused. Name a proxy (socksify -p "
+         "socks5://HOST:PORT, or SOCKSIFY_PROXY) or write rules (see socksify.json(5))"},
+        policy::Loopback::direct);
+}
+
+namespace {
+
+/// pthread_cancel() unwinds with the libgcc_s that glibc loads, but our frames' clean-up calls the copy of
+/// libgcc that is linked into us. That one aborts (_Unwind_SetGR) unless it has set up its tables, which it
+/// does when it first walks a stack of its own.
+void prepare_for_cancellation() noexcept {
+    _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
+}
+
+} // namespace
+
+const Rules& rules() {
+    static constinit std::atomic<const Rules*> published{nullptr};
+    if (const auto* known = published.load(std::memory_order_acquire)) return *known;
+    const KeepErrno keep;
+    auto mine = std::make_unique<const Rules>(find_rules());
+    const Rules* none = nullptr;
+    if (!published.compare_exchange_strong(none, mine.get())) return *none; // another thread was faster
+    const auto& first = *mine.release();
+    prepare_for_cancellation();
+    static_assert(static_cast<int>(log::Level::trace) == static_cast<int>(policy::LogLevel::trace));
+    log::set_defaults(static_cast<log::Level>(first.config.log.level), first.config.log.file.c_str());
+    if (!first.usable)
+        log::line(log::Level::error, "%s%s", first.problems.front().c_str(),
+                  first.problems.size() > 1 ? " (and more: socksifyctl check)" : "");
+    else log::line(log::Level::debug, "rules from %s", first.source.c_str());
+    return first;
+}
+
+} // namespace socksify::sys

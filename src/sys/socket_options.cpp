@@ -1,0 +1,125 @@
+#include "sys/socket_options.hpp"
+
+#include "sys/address.hpp"
+#include "sys/keep_errno.hpp"
+#include "sys/real.hpp"
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <netinet/tcp.h>
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72 // Linux 5.14: which buffer sizes the program has set itself
+#endif
+
+namespace socksify::sys {
+namespace {
+
+void copy_option(int from, int to, int level, int name) noexcept {
+    std::array<unsigned char, 64>
+        value; // the largest: SO_LINGER, timevals, names of devices and of congestion controls
+    socklen_t size = value.size();
+    if (real::getsockopt(from, level, name, value.data(), &size) == 0 && size > 0)
+        real::setsockopt(to, level, name, value.data(), size);
+}
+
+/// The kernel doubles what it is given, and an explicit size ends its own tuning: so only what the program
+/// set.
+void copy_buffer_sizes(int from, int to) noexcept {
+    int locks = 0;
+    socklen_t size = sizeof locks;
+    if (real::getsockopt(from, SOL_SOCKET, SO_BUF_LOCK, &locks, &size) != 0) return;
+    constexpr std::array<std::pair<int, int>, 2> buffers{{{1, SO_SNDBUF}, {2, SO_RCVBUF}}};
+    for (const auto& [bit, name] : buffers) {
+        int octets = 0;
+        size = sizeof octets;
+        if ((locks & bit) == 0 || real::getsockopt(from, SOL_SOCKET, name, &octets, &size) != 0) continue;
+        octets /= 2;
+        real::setsockopt(to, SOL_SOCKET, name, &octets, sizeof octets);
+    }
+}
+
+} // namespace
+
+NonBlocking::NonBlocking(int fd) noexcept : fd_(fd) {
+    if (fd_ < 0) return;
+    flags_ = real::fcntl(fd_, F_GETFL);
+    real::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
+}
+
+NonBlocking::~NonBlocking() {
+    if (fd_ < 0) return;
+    const KeepErrno keep;
+    real::fcntl(fd_, F_SETFL, flags_);
+}
+
+void disconnect(int fd) noexcept {
+    const KeepErrno keep;
+    sockaddr nobody{};
+    nobody.sa_family = AF_UNSPEC;
+    real::connect(fd, &nobody, static_cast<socklen_t>(sizeof nobody));
+    take_error(fd); // a connection that was cut leaves ECONNRESET behind (tcp_disconnect): ours, not the
+                    // program's to see
+}
+
+bool poll_now(int fd, short events) noexcept {
+    pollfd interest{fd, events, 0};
+    return real::poll(&interest, nfds_t{1}, 0) > 0;
+}
+
+int take_error(int fd) noexcept {
+    int error = 0;
+    socklen_t size = sizeof error;
+    return real::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+Host local_host(int fd) noexcept {
+    const KeepErrno keep;
+    Address local;
+    local.size = sizeof local.storage;
+    if (real::getsockname(fd, reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0) return {};
+    const auto endpoint = to_endpoint(local.get(), local.size);
+    return endpoint ? endpoint->host : Host{};
+}
+
+bool some_handler_interrupts() noexcept {
+    const KeepErrno keep;
+    for (int number = 1; number < NSIG; ++number) {
+        struct sigaction action {};
+        if (sigaction(number, nullptr, &action) != 0 || (action.sa_flags & SA_RESTART) != 0) continue;
+        if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) return true;
+    }
+    return false;
+}
+
+constinit static std::atomic<bool> send_timeouts{false};
+
+void send_timeout_in_use() noexcept { send_timeouts.store(true, std::memory_order_relaxed); }
+
+std::chrono::microseconds send_timeout(int fd) noexcept {
+    constexpr auto none = std::chrono::microseconds::max();
+    if (!send_timeouts.load(std::memory_order_relaxed)) return none;
+    timeval limit{};
+    socklen_t size = sizeof limit;
+    if (real::getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) != 0) return none;
+    const auto timeout = std::chrono::seconds(limit.tv_sec) + std::chrono::microseconds(limit.tv_usec);
+    return timeout.count() == 0 ? none : timeout;
+}
+
+int open_like(int fd, int domain) noexcept {
+    const int flags = real::fcntl(fd, F_GETFL);
+    const int other = real::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (other < 0) return -1;
+    for (const int name : {SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO, SO_SNDTIMEO,
+                           SO_RCVLOWAT, SO_MARK, SO_BINDTODEVICE, SO_REUSEADDR, SO_TIMESTAMP})
+        copy_option(fd, other, SOL_SOCKET, name);
+    for (const int name : {TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT,
+                           TCP_CONGESTION, TCP_SYNCNT, TCP_NOTSENT_LOWAT})
+        copy_option(fd, other, IPPROTO_TCP, name);
+    copy_buffer_sizes(fd, other);
+    real::fcntl(other, F_SETFL, flags);
+    return other;
+}
+
+} // namespace socksify::sys

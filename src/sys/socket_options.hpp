@@ -1,0 +1,41 @@
+// Small things done to the program's sockets.
+#pragma once
+
+#include "socksify/endpoint.hpp"
+
+#include <chrono>
+
+namespace socksify::sys {
+
+/// O_NONBLOCK on the description of `fd` for the length of a call; of -1: nothing.
+class NonBlocking {
+public:
+    explicit NonBlocking(int fd) noexcept;
+    ~NonBlocking();
+    NonBlocking(const NonBlocking&) = delete;
+    NonBlocking& operator=(const NonBlocking&) = delete;
+
+private:
+    int fd_;
+    int flags_ = 0;
+};
+
+/// Back to the state before connect(), with all options: connect(AF_UNSPEC). A connection there was is reset.
+void disconnect(int fd) noexcept;
+/// Whether poll() would report any of `events`, or an error, at once.
+bool poll_now(int fd, short events) noexcept;
+/// SO_ERROR, which is 0 from then on.
+int take_error(int fd) noexcept;
+/// The local address of a socket; 0.0.0.0 if it has none.
+Host local_host(int fd) noexcept;
+/// Whether a signal that interrupts a call may be meant to: some handler was installed without SA_RESTART.
+/// Which signal came, nobody can tell afterwards.
+bool some_handler_interrupts() noexcept;
+/// SO_SNDTIMEO, which limits a blocking connect() too; microseconds::max() for none. Asked of the kernel only
+/// once the program has set it on some socket (`send_timeout_in_use`).
+std::chrono::microseconds send_timeout(int fd) noexcept;
+void send_timeout_in_use() noexcept;
+/// A TCP socket of `domain` with the options and flags of `fd`. -1 with errno.
+int open_like(int fd, int domain) noexcept;
+
+} // namespace socksify::sys

@@ -1,0 +1,124 @@
+#include "sys/upstreams.hpp"
+
+#include "sys/keep_errno.hpp"
+#include "sys/real.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+namespace socksify::sys::upstreams {
+namespace {
+
+constexpr auto address_lifetime = std::chrono::minutes(1);
+constexpr auto down_time = std::chrono::seconds(10);
+constexpr std::size_t most_remembered = 64;
+
+struct Resolved {
+    Endpoint of;
+    std::vector<Endpoint> addresses;
+    Clock::time_point expires;
+};
+
+constinit Mutex mutex{LockRank::upstreams};
+constinit std::vector<Resolved>* resolved = nullptr; // under mutex; never destroyed
+
+constexpr std::size_t most_upstreams = 64; // those beyond are never taken for down
+constinit std::array<std::atomic<Clock::rep>, most_upstreams> down_until{};
+
+std::vector<Endpoint> resolve(const Endpoint& endpoint) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* list = nullptr;
+    std::vector<Endpoint> found;
+    if (real::getaddrinfo(endpoint.host.text().c_str(), nullptr, &hints, &list) != 0) return found;
+    for (const auto* entry = list; entry != nullptr; entry = entry->ai_next)
+        if (auto address = to_endpoint(entry->ai_addr, entry->ai_addrlen)) {
+            address->port = endpoint.port;
+            found.push_back(*address);
+        }
+    real::freeaddrinfo(list);
+    return found;
+}
+
+} // namespace
+
+std::vector<Endpoint> addresses(const Endpoint& endpoint) {
+    if (!endpoint.host.is_name()) return {endpoint};
+    const auto now = Clock::now();
+    {
+        const std::lock_guard lock(mutex);
+        if (resolved != nullptr)
+            for (const auto& entry : *resolved)
+                if (entry.of == endpoint && entry.expires > now) return entry.addresses;
+    }
+    auto found = resolve(endpoint);
+    if (found.empty()) return found;
+    const std::lock_guard lock(mutex);
+    if (resolved == nullptr) resolved = new std::vector<Resolved>;
+    std::erase_if(*resolved, [&](const Resolved& entry) { return entry.of == endpoint; });
+    if (resolved->size() >= most_remembered) resolved->erase(resolved->begin());
+    resolved->push_back({endpoint, found, now + address_lifetime});
+    return found;
+}
+
+bool is_known_address(const Endpoint& of, const Endpoint& endpoint) noexcept {
+    if (of == endpoint) return true;
+    if (!of.host.is_name() || of.port != endpoint.port) return false;
+    const std::lock_guard lock(mutex);
+    if (resolved == nullptr) return false;
+    return std::any_of(resolved->begin(), resolved->end(), [&](const Resolved& entry) {
+        return entry.of == of &&
+               std::find(entry.addresses.begin(), entry.addresses.end(), endpoint) != entry.addresses.end();
+    });
+}
+
+Host source_address_for(const Endpoint& to) noexcept {
+    const KeepErrno keep;
+    const int domain = to.host.type() == AddressType::ipv6 ? AF_INET6 : AF_INET;
+    const auto address = to_address(to, domain);
+    const int fd = address ? real::socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd < 0) return {};
+    Address local;
+    local.size = sizeof local.storage;
+    std::optional<Endpoint> found;
+    if (real::connect(fd, address->get(), address->size) == 0 &&
+        real::getsockname(fd, reinterpret_cast<sockaddr*>(&local.storage), &local.size) == 0)
+        found = to_endpoint(local.get(), local.size);
+    real::close(fd);
+    return found ? found->host : Host{};
+}
+
+void mark_down(std::size_t upstream) noexcept {
+    if (upstream < most_upstreams)
+        down_until[upstream].store((Clock::now() + down_time).time_since_epoch().count());
+}
+
+void mark_up(std::size_t upstream) noexcept {
+    if (upstream < most_upstreams) down_until[upstream].store(0);
+}
+
+bool is_down(std::size_t upstream) noexcept {
+    if (upstream >= most_upstreams) return false;
+    const auto until = down_until[upstream].load();
+    return until != 0 && Clock::now().time_since_epoch().count() < until;
+}
+
+namespace detail {
+
+constinit Mutex features_mutex{LockRank::features};
+
+policy::FeatureCache& features() {
+    static constinit policy::FeatureCache* cache =
+        nullptr; // never destroyed: threads may ask while the process exits
+    if (cache == nullptr) {
+        cache = new policy::FeatureCache;
+        // The claims in a forked copy are the parent's.
+        at_fork_in_child([] { cache->give_back_all(); });
+    }
+    return *cache;
+}
+
+} // namespace detail
+
+} // namespace socksify::sys::upstreams

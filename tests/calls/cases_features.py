@@ -1,0 +1,460 @@
+"""LIST-FEATURES: when it is asked, what each answer leads to, and how a proxy that is down is passed over.
+
+The fake proxy's record shows what the library did; what the program sees is `dial`'s account of it.
+"""
+
+from fake_proxy import (
+    NO_AUTHENTICATION,
+    PASSWORD,
+    Script,
+    Stage,
+    close,
+    fdl,
+    for_name,
+    garbage,
+    honestly,
+    in_turn,
+    list_features,
+    rep,
+    reset,
+    send,
+    silence,
+)
+from scene import SILENT_PROXY
+from suite import Case
+
+BACKGROUND, INLINE, OFF = ({"discover": how} for how in ("background", "inline", "off"))
+ASKED = 300  # milliseconds, after which a question in the background has been answered
+
+# What the library says on one connection.
+CONNECT = "offers 00; connect 203.0.113.80:7"
+QUESTION = "offers 00; features for 0.0.0.0:0"
+HELD_QUESTION = "offers 00; features, held, for 0.0.0.0:0"
+
+NAMES, IPV6 = (0x02, 0x03), (0x02, 0x04)
+HELD_CONNECTIONS = (0x04, 0x10)
+WITHOUT_PASSWORD, WITH_PASSWORD = (0x03, 0x00), (0x03, 0x02)
+CONNECT_COMMAND, SOCKS5 = (0x04, 0x01), (0x01, 0x05)
+
+
+def lists(octets: bytes | None = None, **more) -> Script:
+    """A proxy that answers LIST-FEATURES with this list."""
+    hold = {key: more.pop(key) for key in ("hold", "break_hold") if key in more}
+    return Script(at={Stage.FEATURES: list_features(octets, **hold), **more.pop("at", {})}, **more)
+
+
+def connected(*what: str, slow: int | None = None) -> str:
+    """What `dial` says of these, all successful; number `slow` is slow."""
+    return "\n".join(f"{one}: 0{', slow' if i == slow else ''}\necho: the same" for i, one in enumerate(what))
+
+
+TWICE, THRICE = connected(*["203.0.113.80:7"] * 2), connected(*["203.0.113.80:7"] * 3)
+
+WHEN = [
+    Case(
+        "features / off: never asked",
+        "dial {echo} {echo}",
+        proxies=(lists(),),
+        upstream=OFF,
+        says=TWICE,
+        sees=(CONNECT,) * 2,
+    ),
+    Case(
+        "features / background: asked once, beside the program's own",
+        f"dial {{echo}} pause:{ASKED} {{echo}} ~{{echo}}",
+        proxies=(lists(),),
+        upstream=BACKGROUND,
+        says=connected("203.0.113.80:7", "203.0.113.80:7", "~203.0.113.80:7"),
+        sees=(CONNECT,) * 3 + (QUESTION,),
+    ),
+    Case(
+        "features / inline: asked on the connection that carries the request",
+        "dial {echo} ~{echo}",
+        proxies=(lists(),),
+        upstream=INLINE,
+        says=connected("203.0.113.80:7", "~203.0.113.80:7"),
+        sees=(HELD_QUESTION + "; connect 203.0.113.80:7", CONNECT),
+    ),
+    Case(
+        "features / inline, without blocking",
+        "dial ~{echo} {echo}",
+        proxies=(lists(),),
+        upstream=INLINE,
+        says=connected("~203.0.113.80:7", "203.0.113.80:7"),
+        sees=(HELD_QUESTION + "; connect 203.0.113.80:7", CONNECT),
+    ),
+    Case(
+        "features / inline, not held: the request on a fresh connection",
+        "dial {echo} {echo}",
+        proxies=(lists(hold=False),),
+        upstream=INLINE,
+        says=TWICE,
+        sees=(HELD_QUESTION, CONNECT, CONNECT),
+    ),
+    Case(
+        "features / inline, granted but not held",
+        "dial {echo} {echo}",
+        proxies=(lists(break_hold=True),),
+        upstream=INLINE,
+        says=TWICE,
+        sees=(HELD_QUESTION, CONNECT, CONNECT),
+    ),
+    Case(
+        "features / inline, slow by the octet",
+        "dial {echo}",
+        proxies=(lists(by_the_octet=True),),
+        upstream=INLINE | {"discover_timeout": 0.8},
+        says=connected("203.0.113.80:7"),
+        sees=(HELD_QUESTION + "; connect 203.0.113.80:7",),
+    ),
+    Case(
+        "features / inline, with a password",
+        "dial {echo}",
+        proxies=(lists(methods=(PASSWORD,), users={"alice": "secret"}, as_user="alice:secret"),),
+        upstream=INLINE,
+        says=connected("203.0.113.80:7"),
+        sees=("offers 00 02; as alice; features, held, for 0.0.0.0:0; connect 203.0.113.80:7",),
+    ),
+    Case(
+        "features / asked again when the answer is too old",
+        "dial {echo} pause:1300 {echo} pause:200",
+        proxies=(lists(fdl(without=(HELD_CONNECTIONS,))),),
+        upstream=BACKGROUND | {"feature_lifetime": 1},
+        says=TWICE,
+        sees=(CONNECT,) * 2 + (QUESTION,) * 2,
+    ),
+    Case(
+        "features / known in a child",
+        f"dial {{echo}} pause:{ASKED} child {{echo}}",
+        proxies=(lists(),),
+        upstream=BACKGROUND,
+        says=TWICE + "\nthe child ended with 0",
+        sees=(CONNECT,) * 2 + (QUESTION,),
+    ),
+    Case(
+        "features / 64 threads, one question",
+        f"many_connects threads_by_name echo.test 7 {5 * ASKED}",
+        proxies=(lists(hold=False),),
+        upstream=BACKGROUND | {"handshake_timeout": 5},
+        says="64 of 64 threads did well",
+        sees=("offers 00; connect echo.test:7",) * 64 + (QUESTION,),
+        seconds=20,
+    ),
+]
+
+# Each way to have no LIST-FEATURES (doc/wire.md): the program notices nothing but time, and nobody asks twice.
+_NEGATIVE = (
+    ("REP 07", send(rep(7)), None),
+    ("REP 01", send(rep(1)), None),
+    ("REP 07 and no end", send(rep(7), silence), None),
+    ("closed without a word", close, None),
+    ("reset without a word", reset, None),
+    ("silence", silence, 0),
+    ("four octets", send(b"\5\7\0\1"), None),
+    ("garbage", garbage(10), None),
+    ("REP 00 and garbage", send(rep(0, 1) + bytes(range(1, 200))), None),
+    ("REP 00 and no list", send(rep(0)), None),
+    ("a list without an end, and silence", send(rep(0, 1) + fdl(end=b""), silence), 0),
+    ("a list that is too long", send(rep(0, 1) + b"\x90\x00\xff" * 400 + bytes(255) * 400, silence), None),
+)
+NEGATIVE = [
+    Case(
+        f"features / {how}: {hazard}",
+        f"dial {{echo}} pause:{pause} {{echo}} {{echo}}",
+        proxies=(Script(at={Stage.FEATURES: deed}),),
+        upstream=upstream,
+        says=connected(*["203.0.113.80:7"] * 3, slow=slow if how == "inline" else None),
+        sees=(CONNECT,) * 3 + (question,),
+    )
+    for hazard, deed, slow in _NEGATIVE
+    for how, upstream, question, pause in (
+        ("background", BACKGROUND, QUESTION, 600),
+        ("inline", INLINE, HELD_QUESTION, 0),
+    )
+]
+
+# How a list may end.
+ENDS = [
+    Case(
+        f"features / a list that ends with {end}",
+        "dial {echo} echo.test:7",
+        proxies=(lists(fdl(without=(NAMES,), end=octets), hold=hold),),
+        upstream=INLINE,
+        says=connected("203.0.113.80:7", slow=0 if slow else None) + "\necho.test:7: EAFNOSUPPORT",
+        sees=sees,
+    )
+    for end, octets, hold, slow, sees in (
+        ("END", b"\xff\0\0", True, False, (HELD_QUESTION + "; connect 203.0.113.80:7",)),
+        ("an END that has a value", b"\xff\0\2hi", True, False, (HELD_QUESTION + "; connect 203.0.113.80:7",)),
+        ("a bare FF and the connection", b"\xff", False, False, (HELD_QUESTION, CONNECT)),
+        ("the connection", b"", False, False, (HELD_QUESTION, CONNECT)),
+        ("a bare FF on a held connection", b"\xff", True, True, (HELD_QUESTION, CONNECT)),
+    )
+]
+
+
+def after_the_list(hazard: str, octets: bytes, then: str, says: str, sees: tuple[str, ...] = (), **more) -> Case:
+    """One connect; its list is known then; `then` shows what it leads to. `sees` is what comes on top."""
+    return Case(
+        f"features / {hazard}",
+        f"dial {{echo}} pause:{ASKED} {then}",
+        proxies=(
+            lists(octets, **{key: more.pop(key) for key in ("at", "methods", "users", "as_user") if key in more}),
+        ),
+        upstream=BACKGROUND | more.pop("upstream", {}),
+        says=connected("203.0.113.80:7") + "\n" + says,
+        sees=more.pop("first", (CONNECT, QUESTION)) + sees,
+        **more,
+    )
+
+
+WITH_CREDENTIALS = {"users": {"alice": "secret"}, "as_user": "alice:secret"}
+UNKNOWN_TAGS = ((0x7F, 0x01, b"whatever"), (0x80, 0x00, b"x"), (0x02, 0x77, b""))
+
+DECISIONS = [
+    after_the_list(
+        "names: sent as they are", fdl(), "echo.test:7", connected("echo.test:7"), ("offers 00; connect echo.test:7",)
+    ),
+    after_the_list(
+        "no names: refused without a connection", fdl(without=(NAMES,)), "echo.test:7", "echo.test:7: EAFNOSUPPORT"
+    ),
+    after_the_list(
+        "no names, resolved here as the rules say",
+        fdl(without=(NAMES,)),
+        "v4.test:7",
+        connected("v4.test:7"),
+        (CONNECT,),
+        upstream={"without_names": "resolve"},
+        direct=True,  # the question goes to the machine's own name server
+    ),
+    after_the_list(
+        "no names nor IPv6, resolved here: the IPv4 address",
+        fdl(without=(NAMES, IPV6)),
+        "echo.test:7",
+        connected("echo.test:7"),
+        (CONNECT,),
+        upstream={"without_names": "resolve"},
+        direct=True,
+    ),
+    after_the_list(
+        "no names, and the machine knows none either",
+        fdl(without=(NAMES,)),
+        "nowhere.test:7",
+        "nowhere.test:7: EHOSTUNREACH",
+        upstream={"without_names": "resolve"},
+        direct=True,
+    ),
+    after_the_list(
+        "IPv6", fdl(), "{echo6}", connected("[2001:db8:80::80]:7"), ("offers 00; connect [2001:db8:80::80]:7",)
+    ),
+    after_the_list(
+        "no IPv6: refused without a connection", fdl(without=(IPV6,)), "{echo6}", "[2001:db8:80::80]:7: ENETUNREACH"
+    ),
+    after_the_list(
+        "no CONNECT: refused without a connection",
+        fdl(without=(CONNECT_COMMAND,)),
+        "{echo}",
+        "203.0.113.80:7: EOPNOTSUPP",
+    ),
+    after_the_list(
+        "SOCKS 4 alone: refused without a connection",
+        fdl(without=(SOCKS5,), plus=((0x01, 0x04, b""),)),
+        "{echo}",
+        "203.0.113.80:7: EOPNOTSUPP",
+    ),
+    after_the_list("tags that nobody knows", fdl(plus=UNKNOWN_TAGS), "{echo}", connected("203.0.113.80:7"), (CONNECT,)),
+    after_the_list(
+        "an empty list says nothing",
+        b"\xff\0\0",
+        "echo.test:7",
+        connected("echo.test:7"),
+        ("offers 00; connect echo.test:7",),
+    ),
+    after_the_list(
+        "with a password: the cheaper way alone is offered",
+        fdl(),
+        "{echo}",
+        connected("203.0.113.80:7"),
+        (CONNECT,),
+        first=("offers 00 02; connect 203.0.113.80:7", "offers 00 02; features for 0.0.0.0:0"),
+        **WITH_CREDENTIALS,
+    ),
+    after_the_list(
+        "with a password: the only way is offered",
+        fdl(without=(WITHOUT_PASSWORD,)),
+        "{echo}",
+        connected("203.0.113.80:7"),
+        ("offers 02; as alice; connect 203.0.113.80:7",),
+        first=("offers 00 02; as alice; connect 203.0.113.80:7", "offers 00 02; as alice; features for 0.0.0.0:0"),
+        methods=(PASSWORD,),
+        **WITH_CREDENTIALS,
+    ),
+    after_the_list(
+        "with a password: which the proxy has no use for",
+        fdl(without=(WITH_PASSWORD,)),
+        "{echo}",
+        connected("203.0.113.80:7"),
+        (CONNECT,),
+        first=("offers 00 02; connect 203.0.113.80:7", "offers 00 02; features for 0.0.0.0:0"),
+        **WITH_CREDENTIALS,
+    ),
+    after_the_list(
+        "without a password: which the proxy wants: refused without a connection",
+        fdl(without=(WITHOUT_PASSWORD,)),
+        "{echo}",
+        "203.0.113.80:7: EACCES",
+    ),
+    # The list depends on something: it is asked for what it depends on.
+    after_the_list(
+        "SCOPE client: one question",
+        fdl(scope="client"),
+        "{echo} {echo6}",
+        connected("203.0.113.80:7", "[2001:db8:80::80]:7"),
+        (CONNECT, "offers 00; connect [2001:db8:80::80]:7"),
+    ),
+    after_the_list(
+        "SCOPE method: one question", fdl(scope="method"), "{echo}", connected("203.0.113.80:7"), (CONNECT,)
+    ),
+    after_the_list(
+        "SCOPE destination: one question each",
+        fdl(scope="destination"),
+        "{echo} {echo} echo.test:7 echo.test:7",
+        connected("203.0.113.80:7", "203.0.113.80:7", "echo.test:7", "echo.test:7"),
+        (
+            "offers 00; features, held, for 203.0.113.80:0; connect 203.0.113.80:7",
+            CONNECT,
+            "offers 00; features, held, for echo.test:0; connect echo.test:7",
+            "offers 00; connect echo.test:7",
+        ),
+    ),
+    # The proxy contradicts its own list: what was believed is dropped, the plain exchange follows, nobody asks again.
+    *(
+        after_the_list(
+            f"contradicted by REP {code:02x}",
+            fdl(),
+            "echo.test:7 echo.test:7",
+            connected("echo.test:7", "echo.test:7"),
+            ("offers 00; connect echo.test:7",) * 3,
+            at={Stage.REQUEST: for_name("echo.test", in_turn(send(rep(code)), honestly))},
+        )
+        for code in (7, 8)
+    ),
+    after_the_list(
+        "contradicted by the choice of a method",
+        fdl(without=(WITH_PASSWORD,)),
+        "{echo} {echo}",
+        connected("203.0.113.80:7", "203.0.113.80:7"),
+        ("offers 00",) + ("offers 00 02; as alice; connect 203.0.113.80:7",) * 2,
+        first=("offers 00 02; as alice; connect 203.0.113.80:7", "offers 00 02; as alice; features for 0.0.0.0:0"),
+        methods=(PASSWORD,),
+        **WITH_CREDENTIALS,
+    ),
+    after_the_list(
+        "not contradicted by a refused destination",
+        fdl(),
+        "{refused} {echo}",
+        "203.0.113.80:9: ECONNREFUSED\n" + connected("203.0.113.80:7"),
+        ("offers 00; connect 203.0.113.80:9", CONNECT),
+    ),
+    Case(
+        "features / inline: the list rules out the request that is under way",
+        "dial echo.test:7 {echo}",
+        proxies=(lists(fdl(without=(NAMES,)), at={Stage.REQUEST: for_name("echo.test", send(rep(8)))}),),
+        upstream=INLINE,
+        says="echo.test:7: EAFNOSUPPORT\n" + connected("203.0.113.80:7"),
+    ),
+]
+
+# --- several upstreams ---
+
+HONEST = Script()
+DOWN = Script(listening=False)
+
+
+def failover(
+    hazard: str,
+    first: Script | str,
+    says: str,
+    sees: tuple | None,
+    second_sees: tuple,
+    then: str = "{echo} {echo}",
+    **more,
+) -> Case:
+    return Case(
+        f"upstreams / {hazard}",
+        f"dial {then}",
+        proxies=(first, HONEST),
+        says=says,
+        sees=sees,
+        second_sees=second_sees,
+        **more,
+    )
+
+
+UPSTREAMS = [
+    failover("the first is up", HONEST, TWICE, (CONNECT,) * 2, ()),
+    failover("the first is down: the second, without delay", DOWN, TWICE, (), (CONNECT,) * 2),
+    failover("the first is down, not blocking", DOWN, connected("~203.0.113.80:7"), (), (CONNECT,), "~{echo}"),
+    Case(
+        "upstreams / the first one's host is silent: only the first connect waits",
+        "dial {echo} {echo} ~{echo}",
+        proxies=(f"socks5://{SILENT_PROXY}:1080", HONEST),
+        says=connected("203.0.113.80:7", "203.0.113.80:7", "~203.0.113.80:7", slow=0),
+        sees=(CONNECT,) * 3,
+    ),
+    failover(
+        "the first is silent",
+        Script(at={Stage.GREETING: silence}),
+        connected(*["203.0.113.80:7"] * 2, slow=0),
+        ("offers 00",),
+        (CONNECT,) * 2,
+    ),
+    failover(
+        "the first speaks no SOCKS",
+        Script(at={Stage.ACCEPTED: send(b"HTTP/1.1 400\r\n\r\n")}),
+        TWICE,
+        None,
+        (CONNECT,) * 2,
+    ),
+    failover("the first accepts none of our methods", Script(methods=()), TWICE, ("offers 00",), (CONNECT,) * 2),
+    failover(
+        "the first refuses the password",
+        Script(methods=(PASSWORD,), as_user="alice:wrong"),
+        TWICE,
+        ("offers 00 02; as alice",),
+        (CONNECT,) * 2,
+    ),
+    # One destination's failure is not the proxy's.
+    *(
+        failover(
+            f"a destination's {what} is no reason to leave the first",
+            Script(at={Stage.REQUEST: in_turn(deed, honestly)}),
+            f"203.0.113.80:7: {error}\n" + connected("203.0.113.80:7"),
+            (CONNECT,) * 2,
+            (),
+        )
+        for what, deed, error in (
+            ("REP 01", send(rep(1)), "ECONNABORTED"),
+            ("REP 02", send(rep(2)), "EACCES"),
+            ("REP 04", send(rep(4)), "EHOSTUNREACH"),
+            ("REP 05", send(rep(5)), "ECONNREFUSED"),
+            ("close", close, "ECONNREFUSED"),
+        )
+    ),
+    Case(
+        "upstreams / all are down: the last one's error, each time",
+        "dial {echo} ~{echo}",
+        proxies=(Script(at={Stage.ACCEPTED: silence}), DOWN),
+        says="203.0.113.80:7: ECONNREFUSED, slow\n~203.0.113.80:7: ECONNREFUSED, slow",
+    ),
+    failover(
+        "by the rules, one after the other",
+        HONEST,
+        TWICE,
+        (),
+        (CONNECT,) * 2,
+        rules={"rules": [{"destination": "203.0.113.80", "route": ["p1", "p0"]}]},
+    ),
+]
+
+CASES = WHEN + NEGATIVE + ENDS + DECISIONS + UPSTREAMS

@@ -1,0 +1,156 @@
+"""The library in the life of a process: threads, signals, exit, children; and without usable rules."""
+
+from fake_proxy import Script, Stage, for_name, honestly, later, rep, send, silence
+from suite import Case
+
+WAY = 300
+SLOW = (Script(at={Stage.REQUEST: later(WAY / 1000, honestly)}),)
+NEVER = (Script(at={Stage.REQUEST: silence}),)
+IDLE = 3200  # milliseconds, after which the worker is gone for sure
+
+CASES = [
+    Case(
+        "worker / comes, ends when idle, comes again",
+        f"process_life worker_ends {{echo}} {IDLE}",
+        proxies=SLOW,
+        says="""
+            threads before: 1
+            threads during: 2
+            SO_ERROR = 0
+            threads after: 1
+            SO_ERROR = 0
+            echo: the same
+            """,
+    ),
+    # 9 and 19 can't be blocked; 32 and 33 are glibc's own.
+    Case(
+        "worker / blocks all signals",
+        "process_life worker_blocks_signals {silent}",
+        proxies=NEVER,
+        says="the worker does not block: 9 19 32 33",
+    ),
+    Case(
+        "life / setuid while under way",
+        "process_life gives_up_privileges {silent} {echo}",
+        proxies=(Script(at={Stage.REQUEST: for_name("192.0.2.66", silence)}),),
+    ),
+    Case(
+        "life / chroot before the first call: the rules are out of reach",
+        "process_life changed_before_the_first_call {echo}",
+        says="setuid = 0\nconnect = -1 ENETUNREACH",
+        stderr=("No such file",),
+    ),
+    Case("worker / leaves signals to the program", "process_life signals_reach_the_program {silent}", proxies=NEVER),
+    Case("exit / amid a connect that never ends", "process_life exits_promptly {silent}", proxies=NEVER),
+    Case("exit / amid connects that succeed", "process_life exits_amid_success {echo}"),
+    Case(
+        "life / a thread cancelled in connect",
+        "process_life cancelled {silent} {echo}",
+        proxies=(Script(at={Stage.REQUEST: for_name("192.0.2.66", silence)}),),
+    ),
+    Case(
+        "life / connect in a signal handler",
+        "process_life in_signal_handler {echo}",
+        seconds=3,
+        pending="it takes locks and memory that the program may hold",
+    ),
+    Case("life / nothing is left open", "process_life leaves_nothing {echo} {refused}"),
+    Case("life / stdin, stdout and stderr closed", "process_life without_standard_descriptors {echo}", proxies=SLOW),
+    Case("life / errno is kept", "process_life errno_is_kept {echo}"),
+    Case("exec / every way, every environment", "processes exec"),
+    Case("exec / posix_spawn", "processes spawn"),
+    Case("exec / system and popen", "processes shell"),
+    Case("exec / what can't be executed", "processes failures"),
+    # --- rules ---
+    Case(
+        "rules / there are none",
+        "dial only:{echo} ~{echo} {echo6}",
+        config="",
+        says="only:203.0.113.80:7: ENETUNREACH\n~203.0.113.80:7: ENETUNREACH\n[2001:db8:80::80]:7: ENETUNREACH",
+        stderr=(r"^socksify\[\d+\] no rules and no proxy: ",),
+    ),
+    Case(
+        "rules / there are none: loopback is open",
+        "dial 127.0.0.1:9",
+        config="",
+        says="127.0.0.1:9: ECONNREFUSED",
+        stderr=("no rules",),
+    ),
+    Case(
+        "rules / broken JSON",
+        "dial {echo} 127.0.0.1:9",
+        config='{"upstreams": {',
+        says="203.0.113.80:7: ENETUNREACH\n127.0.0.1:9: ENETUNREACH",
+        stderr=(r"^socksify\[\d+\] .*socksify.json:1:",),
+    ),
+    Case(
+        "rules / an unknown key",
+        "dial {echo} 127.0.0.1:9",
+        config='{"upstreams": {"p": {"url": "socks5://10.64.1.1:1080"}}, "deafult": "p"}',
+        says="203.0.113.80:7: ENETUNREACH\n127.0.0.1:9: ENETUNREACH",
+        stderr=("did you mean.*default",),
+    ),
+    Case(
+        "rules / the file is not there",
+        "dial {echo} 127.0.0.1:9",
+        config="",
+        environment={"SOCKSIFY_CONFIG": "/nowhere/socksify.json"},
+        says="203.0.113.80:7: ENETUNREACH\n127.0.0.1:9: ENETUNREACH",
+        stderr=("/nowhere/socksify.json: No such file",),
+    ),
+    Case(
+        "rules / one line, however many connect, in children too",
+        "dial {echo} {echo} child {echo}",
+        config="",
+        says="203.0.113.80:7: ENETUNREACH\n" * 3 + "the child ended with 0",
+        stderr=("no rules",),
+    ),
+    Case(
+        "rules / quiet if asked to be",
+        "dial {echo}",
+        config="",
+        environment={"SOCKSIFY_LOG": "off"},
+        says="203.0.113.80:7: ENETUNREACH",
+    ),
+    Case(
+        "rules / block",
+        "dial {echo}",
+        rules={"rules": [{"destination": "*", "route": "block"}]},
+        says="203.0.113.80:7: EACCES",
+    ),
+    Case(
+        "rules / direct", "dial {echo} ~{echo}", rules={"rules": [{"destination": "*", "route": "direct"}]}, direct=True
+    ),
+    Case(
+        "rules / loopback by the rules goes to the proxy",
+        "dial 127.0.0.1:9",
+        rules={"loopback": "rules"},
+        proxies=(Script(at={Stage.REQUEST: send(rep(2))}),),
+        says="127.0.0.1:9: EACCES",
+        sees=("offers 00; connect 127.0.0.1:9",),
+    ),
+    Case("rules / loopback blocked", "dial 127.0.0.1:9", rules={"loopback": "block"}, says="127.0.0.1:9: EACCES"),
+    Case(
+        "rules / the log that they ask for",
+        "dial {echo}",
+        rules={"log": {"level": "info"}},
+        proxies=(Script(),),
+        says="203.0.113.80:7: 0\necho: the same",
+        stderr=("203.0.113.80:7: via", "p0: features not known", "203.0.113.80:7: connected via p0 after "),
+    ),
+    Case(
+        "rules / the environment's word on the log counts more",
+        "dial {echo}",
+        rules={"log": {"level": "debug"}},
+        environment={"SOCKSIFY_LOG": "off"},
+        proxies=(Script(),),
+        says="203.0.113.80:7: 0\necho: the same",
+    ),
+    Case(
+        "rules / a URL from the environment",
+        "dial {echo} ~{echo}",
+        config="",
+        environment={"SOCKSIFY_PROXY": "socks5://10.64.1.1:1080"},
+    ),
+    Case("rules / the proxy itself is reached directly", "dial only:10.64.1.1:1080", says="only:10.64.1.1:1080: 0"),
+]

@@ -1,0 +1,333 @@
+"""A SOCKS5 server that does as it is told, and keeps a record of what it was asked.
+
+A `Script` says what it can do and where it misbehaves. Its `at` gives, for a stage of the handshake, a deed to be done
+instead of the honest answer:
+
+    Script(at={Stage.REQUEST: send(rep(5))})                 every destination refuses
+    Script(at={Stage.GREETING: silence})                     takes connections and says nothing
+    Script(at={Stage.REQUEST: later(0.3, honestly)})         the honest answer, late
+    Script(at={Stage.REQUEST: in_turn(send(rep(8)), honestly)})   once wrong, then right
+
+The record has one line for each connection, of what the client sent and what became of it:
+
+    offers 00; features, held, for 0.0.0.0:0; connect echo.test:7
+"""
+
+import asyncio
+import enum
+import socket
+import struct
+from dataclasses import dataclass, field
+from typing import Awaitable, Callable
+
+import far
+
+NO_AUTHENTICATION, PASSWORD, NONE_ACCEPTABLE = 0x00, 0x02, 0xFF
+CONNECT, LIST_FEATURES = 0x01, 0x10
+HOLD = 0x01
+
+
+class Stage(enum.Enum):
+    ACCEPTED = enum.auto()  # before anything was read
+    GREETING = enum.auto()
+    PASSWORD = enum.auto()
+    FEATURES = enum.auto()
+    REQUEST = enum.auto()
+
+
+class Over(Exception):
+    """The connection is at its end."""
+
+
+def rep(code: int, flag: int = 0) -> bytes:
+    return bytes((5, code, flag, 1, 0, 0, 0, 0, 0, 0))
+
+
+# --- Feature Description Lists (doc/wire.md) ---
+
+Entry = tuple[int, int, bytes]  # TAG, SUBTAG, VALUE
+ALL_FEATURES: tuple[Entry, ...] = (
+    (0x01, 0x05, b""),  # SOCKS 5
+    (0x02, 0x01, b""),  # IPv4
+    (0x02, 0x03, b""),  # names
+    (0x02, 0x04, b""),  # IPv6
+    (0x03, 0x00, b""),  # no authentication
+    (0x03, 0x02, b""),  # user name and password
+    (0x04, 0x01, b""),  # CONNECT
+    (0x04, 0x10, b"\x01"),  # LIST-FEATURES, held
+)
+SCOPES = {"client": 0x01, "method": 0x02, "destination": 0x03}
+
+
+def fdl(*, without: tuple = (), plus: tuple[Entry, ...] = (), scope: str = "", end: bytes = b"\xff\x00\x00") -> bytes:
+    """The list of all features, without those whose (TAG, SUBTAG) is given."""
+    scopes = bytes(SCOPES[word] for word in scope.split())
+    entries = ((0x00, 0x10, scopes),) if scopes else ()
+    entries += tuple(entry for entry in ALL_FEATURES if entry[:2] not in without) + plus
+    return b"".join(bytes((tag, subtag, len(value))) + value for tag, subtag, value in entries) + end
+
+
+# --- deeds ---
+
+Deed = Callable[["Connection"], Awaitable[None]]
+
+
+async def honestly(connection: "Connection") -> None:
+    await connection.answer_honestly()
+
+
+async def close(connection: "Connection") -> None:
+    raise Over
+
+
+async def reset(connection: "Connection") -> None:
+    connection.end_by_reset = True
+    raise Over
+
+
+async def nothing_more(connection: "Connection") -> None:
+    """And on with the handshake."""
+
+
+async def silence(connection: "Connection") -> None:
+    """Nothing more, until the client gives up."""
+    await connection.await_end()
+
+
+def send(octets: bytes, then: Deed = close) -> Deed:
+    async def deed(connection: "Connection") -> None:
+        await connection.send(octets)
+        await then(connection)
+
+    return deed
+
+
+def garbage(size: int) -> Deed:
+    """Octets that begin like nothing in SOCKS, as many as the right answer has, and the end."""
+    return send(bytes(0xA5 ^ i for i in range(size)))
+
+
+def later(seconds: float, deed: Deed) -> Deed:
+    async def delayed(connection: "Connection") -> None:
+        await asyncio.sleep(seconds)
+        await deed(connection)
+
+    return delayed
+
+
+def in_turn(*deeds: Deed) -> Deed:
+    """The first deed to the first who comes to this stage, and so on; the last one to all who come later."""
+
+    async def next_deed(connection: "Connection") -> None:
+        turn = connection.proxy.count_turn(next_deed)
+        await deeds[min(turn, len(deeds) - 1)](connection)
+
+    return next_deed
+
+
+def for_name(name: str, deed: Deed, otherwise: Deed = honestly) -> Deed:
+    """To requests for that host alone."""
+
+    async def choose(connection: "Connection") -> None:
+        await (deed if connection.destination[0] == name else otherwise)(connection)
+
+    return choose
+
+
+def when_ended(number: int, deed: Deed) -> Deed:
+    """When the client has ended connection `number` (from 0)."""
+
+    async def wait(connection: "Connection") -> None:
+        await connection.proxy.connections[number].ended.wait()
+        await deed(connection)
+
+    return wait
+
+
+def list_features(octets: bytes | None = None, hold: bool = True, break_hold: bool = False) -> Deed:
+    """The answer to LIST-FEATURES: REP 00, the list, and the end or, if wanted and granted, one more command."""
+
+    async def deed(connection: "Connection") -> None:
+        held = hold and connection.flag & HOLD
+        await connection.send(rep(0, HOLD if held else 0) + (fdl() if octets is None else octets))
+        if not held or break_hold:
+            raise Over
+
+    return deed
+
+
+@dataclass(frozen=True)
+class Script:
+    methods: tuple[int, ...] = (NO_AUTHENTICATION,)  # accepted, the preferred first
+    users: dict[str, str] = field(default_factory=dict)
+    as_user: str = ""  # USER:PASSWORD in the URL by which the victim's rules name this server
+    at: dict[Stage, Deed] = field(default_factory=dict)
+    by_the_octet: bool = False  # each octet of an answer in a segment of its own
+    host: str = ""  # where to listen; the scene's proxy address
+    listening: bool = True  # else the port refuses
+
+
+# --- the server ---
+
+
+class Connection:
+    """One client's, from accept to end."""
+
+    def __init__(self, proxy: "FakeProxy", reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.proxy, self._reader, self._writer = proxy, reader, writer
+        self.story: list[str] = []
+        self.ended = asyncio.Event()
+        self.end_by_reset = False
+        self.flag = 0
+        self.command = 0
+        self.destination: tuple[str, int] = ("", 0)
+        self._stage = Stage.ACCEPTED
+        self._offered = b""
+
+    async def serve(self) -> None:
+        try:
+            if Stage.ACCEPTED in self.proxy.script.at:
+                await self._at(Stage.ACCEPTED)
+            await self._greeting()
+            while True:
+                await self._request()
+        except (Over, OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            if self.end_by_reset:
+                far.reset(self._writer)
+            self._writer.close()
+            self.ended.set()
+
+    async def send(self, octets: bytes) -> None:
+        pieces = [octets[i : i + 1] for i in range(len(octets))] if self.proxy.script.by_the_octet else [octets]
+        for piece in pieces:
+            self._writer.write(piece)
+            await self._writer.drain()
+            if len(pieces) > 1:
+                await asyncio.sleep(0.002)
+
+    async def await_end(self) -> None:
+        if early := await self._reader.read():
+            self.story.append(f"and sends {early!r}")
+        raise Over
+
+    async def _at(self, stage: Stage) -> None:
+        self._stage = stage
+        await self.proxy.script.at.get(stage, honestly)(self)
+
+    async def _read(self, count: int) -> bytes:
+        return await self._reader.readexactly(count)
+
+    async def _greeting(self) -> None:
+        _, count = await self._read(2)
+        self._offered = await self._read(count)
+        self.story.append("offers " + " ".join(f"{method:02x}" for method in self._offered))
+        await self._at(Stage.GREETING)
+
+    async def _request(self) -> None:
+        _, self.command, self.flag, kind = await self._read(4)
+        match kind:
+            case 1:
+                host = socket.inet_ntop(socket.AF_INET, await self._read(4))
+            case 4:
+                host = f"[{socket.inet_ntop(socket.AF_INET6, await self._read(16))}]"
+            case _:
+                host = (await self._read((await self._read(1))[0])).decode("latin-1")
+        self.destination = host, struct.unpack("!H", await self._read(2))[0]
+        to = f"{host}:{self.destination[1]}"
+        if self.command == LIST_FEATURES:
+            self.story.append(f"features{', held,' if self.flag & HOLD else ''} for {to}")
+            await self._at(Stage.FEATURES)
+        else:
+            flag = f" with flag {self.flag:02x}" if self.flag else ""
+            self.story.append(f"{'connect' if self.command == CONNECT else f'command {self.command:02x}'} {to}{flag}")
+            await self._at(Stage.REQUEST)
+
+    # What an honest server answers. ----------------------------------------------------------------------------------
+
+    async def answer_honestly(self) -> None:
+        match self._stage:
+            case Stage.GREETING:
+                await self._choose_method()
+            case Stage.PASSWORD:
+                await self.send(b"\x01\x00")
+            case Stage.FEATURES:
+                await self.send(rep(7))  # most servers don't know the command
+                raise Over
+            case Stage.REQUEST:
+                await self._connect()
+
+    async def _choose_method(self) -> None:
+        method = next((method for method in self.proxy.script.methods if method in self._offered), NONE_ACCEPTABLE)
+        await self.send(bytes((5, method)))
+        if method == NONE_ACCEPTABLE:
+            raise Over
+        if method != PASSWORD:
+            return
+        name = (await self._read((await self._read(2))[1])).decode()
+        password = (await self._read((await self._read(1))[0])).decode()
+        self.story.append(f"as {name}")
+        if self.proxy.script.users.get(name) != password:
+            await self.send(b"\x01\x01")
+            raise Over
+        await self._at(Stage.PASSWORD)
+
+    _REPLIES = {101: 3, 113: 4, 111: 5, 110: 4, 13: 2}  # ENETUNREACH, EHOSTUNREACH, ECONNREFUSED, ETIMEDOUT, EACCES
+
+    async def _connect(self) -> None:
+        host, port = self.destination
+        try:
+            there = await asyncio.open_connection(host.strip("[]"), port)
+        except OSError as error:
+            code = 4 if isinstance(error, socket.gaierror) else self._REPLIES.get(error.errno or 0, 1)
+            await self.send(rep(code))
+            raise Over from None
+        await self.send(rep(0))
+        reader, writer = there
+        try:
+            await asyncio.gather(far.pump(self._reader, writer), far.pump(reader, self._writer))
+        finally:
+            writer.close()
+        raise Over
+
+
+class FakeProxy:
+    """Serves from `start` to `stop`, both on the servers' thread."""
+
+    def __init__(self, script: Script):
+        self.script = script
+        self.connections: list[Connection] = []
+        self._turns: dict[Deed, int] = {}
+        self._tasks: set[asyncio.Task] = set()
+
+    async def start(self, host: str) -> int:
+        """Returns the port."""
+        self._server = await far.listen(self._serve, self.script.host or host)
+        port = self._server.sockets[0].getsockname()[1]
+        if not self.script.listening:
+            self._server.close()
+        return port
+
+    async def stop(self) -> list[str]:
+        """Waits a moment for connections to end; returns the record, sorted: probes come when they like."""
+        self._server.close()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=1)
+            for task in late:
+                task.cancel()
+        return sorted("; ".join(connection.story) or "nothing" for connection in self.connections)
+
+    def count_turn(self, deed: Deed) -> int:
+        turn = self._turns.get(deed, 0)
+        self._turns[deed] = turn + 1
+        return turn
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(self, reader, writer)
+        self.connections.append(connection)
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await connection.serve()

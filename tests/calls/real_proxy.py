@@ -1,0 +1,76 @@
+"""A SOCKS server as people run it: our own relay if it has been built, else microsocks."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import world
+from far import Far
+from scene import PROXY_V4, PROXY_V6, STATE
+
+PORT = 1080
+
+
+def relay(build: Path) -> list[str] | None:
+    program = build / "src/relay/socksify-relay"
+    if not program.exists():
+        return None
+    config = STATE / "relay.json"
+    settings = {
+        "listen": [f"{PROXY_V4}:{PORT}", f"[{PROXY_V6}]:{PORT}"],
+        "insecure_open": True,  # on this scene there is nobody else
+        "guard_own_host": False,  # the destinations are on the relay's own machine
+        "log": {"level": "warning"},
+    }
+    config.write_text(json.dumps(settings))
+    return [str(program), "--config", str(config)]
+
+
+def microsocks(build: Path) -> list[str] | None:
+    return ["microsocks", "-i", "::", "-p", str(PORT)] if shutil.which("microsocks") else None
+
+
+SERVERS = {"relay": relay, "microsocks": microsocks}
+
+
+class RealProxy:
+    """Runs from construction to `stop`, on `far`."""
+
+    port = PORT
+
+    def __init__(self, far: Far, build: Path, wanted: list[str]):
+        for self.name in wanted:
+            if argv := SERVERS[self.name](build):
+                break
+        else:
+            raise world.NotPossibleHere("no SOCKS server: neither socksify-relay nor microsocks is there")
+        self._log = (STATE / "real_proxy.log").open("wb")
+        self._process = far.run(self._start(argv))
+        self._await_listening()
+
+    async def _start(self, argv: list[str]) -> subprocess.Popen:
+        # On the servers' thread: a child is on the machine of the thread that starts it.
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+
+    def _await_listening(self) -> None:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection((PROXY_V4, PORT), 1).close()
+                return
+            except OSError as error:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    log = (STATE / "real_proxy.log").read_text(errors="replace")
+                    raise RuntimeError(f"{self.name} does not listen: {error}\n{log}") from None
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

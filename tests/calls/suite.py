@@ -1,0 +1,274 @@
+"""Runs cases: a victim bare and shimmed, and compares. One line for each case; of one that failed, what differs."""
+
+import difflib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import textwrap
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+from fake_proxy import FakeProxy, Script
+from far import Far
+from real_proxy import RealProxy
+from scene import PLACES, PROXY_V4, STATE, Gauge
+
+HOME = STATE / "home"
+ENVIRONMENT = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(HOME), "LC_ALL": "C.UTF-8"}
+
+# Short enough for cases that wait for them, long enough for a busy machine.
+UPSTREAM = {"discover": "off", "connect_timeout": 0.8, "handshake_timeout": 0.8, "discover_timeout": 0.4}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Lines of the bare output, and what stands in their place shimmed. One that is gone is a failure."""
+
+    bare: str
+    shimmed: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One victim, run shimmed, and bare unless `says` gives what it must print.
+
+    In `victim`, {echo} and the like stand for the scene's places, {way} for 0 bare and `way` shimmed (milliseconds that
+    the handshake takes), {lib} for the library.
+    """
+
+    name: str
+    victim: str
+    says: str | None = None
+    differs: tuple[Difference, ...] = ()
+    proxies: tuple[Script | str, ...] = ()  # in the order of trying; a URL is used as it is; none: the real server
+    proxy_host: str = PROXY_V4  # where the real server is addressed
+    upstream: dict = field(default_factory=dict)  # further keys of each upstream
+    rules: dict = field(default_factory=dict)  # further keys of the rules file
+    config: str | None = None  # the rules file as it is; empty: there is none
+    sees: tuple[str, ...] | None = None  # the first fake proxy's record, sorted
+    second_sees: tuple[str, ...] | None = None
+    stderr: tuple[str, ...] = ()  # a regular expression for each line
+    environment: dict = field(default_factory=dict)
+    way: int = 0
+    direct: bool = False  # packets may leave beside the proxy
+    seconds: float = 10
+    pending: str = ""  # what it waits for; it must fail until then
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that is looked at from outside: `look` returns what is wrong."""
+
+    name: str
+    tool: str  # without it, the check is skipped
+    look: Callable[["Suite"], list[str]]
+
+
+@dataclass
+class Finished:
+    status: int | None  # None: ran out of time
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Seen:
+    """What became of a shimmed run."""
+
+    end: Finished
+    records: list[list[str]]  # of the fake proxies, in their order
+    leaks: list[str]
+
+
+class Tally:
+    """Prints each case's outcome and counts it."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._begun = time.monotonic()
+
+    def passed(self, name: str) -> None:
+        self._report("passed", f"ok   {name}")
+
+    def failed(self, name: str, complaints: list[str]) -> None:
+        self._report("failed", f"FAIL {name}")
+        for line in "\n".join(complaints).splitlines():
+            print(f"     | {line}", flush=True)
+
+    def skipped(self, name: str, why: str) -> None:
+        self._report("skipped", f"skip {name}: {why}")
+
+    def _report(self, outcome: str, line: str) -> None:
+        self._counts[outcome] += 1
+        now = time.monotonic()
+        print(f"{line} ({now - self._begun:.2f} s)", flush=True)
+        self._begun = now
+
+    def summary(self) -> int:
+        """Prints the last line; returns the exit status."""
+        counts = (f"{self._counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        print("calls:", ", ".join(counts), flush=True)
+        return 1 if self._counts["failed"] else 0
+
+
+class Suite:
+    """Made on `far`'s side of the main thread; runs cases on `prog`."""
+
+    def __init__(self, build: Path, library: Path, real: RealProxy, far: Far, show: bool):
+        self.victims, self.library, self._real, self._far, self._show = build / "tests/calls", library, real, far, show
+        self.tally = Tally()
+        self.gauge = Gauge()
+        self._bare: dict[str, Finished] = {}
+
+    # One case. -------------------------------------------------------------------------------------------------------
+
+    def run(self, case: Case | Check) -> None:
+        if isinstance(case, Check) and not shutil.which(case.tool):
+            return self.tally.skipped(case.name, f"{case.tool} is not installed")
+        try:
+            complaints = case.look(self) if isinstance(case, Check) else self._complaints(case)
+        except (OSError, subprocess.SubprocessError) as error:  # a program that was not built, say
+            complaints = [str(error)]
+        pending = isinstance(case, Case) and case.pending
+        if not pending:
+            self.tally.failed(case.name, complaints) if complaints else self.tally.passed(case.name)
+        elif complaints:
+            self.tally.skipped(case.name, f"not yet: {pending}")
+        else:
+            self.tally.failed(case.name, [f"passes, though it is marked as not yet: {pending}"])
+
+    def _complaints(self, case: Case) -> list[str]:
+        expected, complaints = self._expected(case)
+        seen = self._run_shimmed(case)
+        if self._show:
+            lines = [case.victim, *seen.end.stdout.splitlines(), *map(str, seen.records), *seen.end.stderr.splitlines()]
+            print(*(f"     > {line}" for line in lines), sep="\n")
+        if expected != seen.end.stdout:
+            complaints.append(_diff(expected, seen.end.stdout, "bare" if case.says is None else "expected", "shimmed"))
+        complaints += _complaints_of_end(seen.end, case)
+        if not case.direct:
+            complaints += [f"leaked {number} × {leak}" for leak, number in Counter(seen.leaks).items()]
+        for wanted, record in zip((case.sees, case.second_sees), seen.records):
+            if wanted is not None and sorted(wanted) != record:
+                complaints.append("the proxy's record:")
+                complaints.append(_diff(_lines(sorted(wanted)), _lines(record), "expected", "seen"))
+        return complaints
+
+    def _run_shimmed(self, case: Case) -> Seen:
+        fakes = [FakeProxy(script) for script in case.proxies if isinstance(script, Script)]
+        self._write_rules(case, fakes)
+        self.gauge.take()
+        end = self._start(self._argv(case, case.way), case.seconds, self._shimmed_environment(case))
+        return Seen(end, [self._far.run(fake.stop()) for fake in fakes], self.gauge.take())
+
+    def _expected(self, case: Case) -> tuple[str, list[str]]:
+        """What the victim has to print, and what is wrong with that itself."""
+        if case.says is not None:
+            return textwrap.dedent(case.says).strip() + "\n", []
+        complaints = []
+        argv = self._argv(case, 0)
+        key = " ".join(argv)
+        if key not in self._bare:
+            self._bare[key] = self._start(argv, case.seconds, {})
+        bare = self._bare[key]
+        if bare.status != 0 or bare.stderr:
+            complaints.append(f"bare: status {bare.status}, stderr {bare.stderr!r}")
+        text = bare.stdout
+        for difference in case.differs:
+            text, found = re.subn(f"^{re.escape(difference.bare)}$", lambda _: difference.shimmed, text, flags=re.M)
+            if not found:
+                complaints.append(f"no difference any more: {difference.bare!r}")
+        return text, complaints
+
+    # What it takes. --------------------------------------------------------------------------------------------------
+
+    def _argv(self, case: Case, way: int) -> list[str]:
+        words = case.victim.format(**PLACES, way=way, lib=self.library).split()
+        return [str(self.victims / words[0]), *words[1:]]
+
+    def _write_rules(self, case: Case, fakes: list[FakeProxy]) -> None:
+        config = STATE / "socksify.json"
+        config.unlink(missing_ok=True)
+        running = iter(fakes)
+        urls = []
+        for proxy in case.proxies:
+            if isinstance(proxy, str):
+                urls.append(proxy)
+                continue
+            fake = next(running)
+            host = proxy.host or PROXY_V4
+            urls.append(_url(host, self._far.run(fake.start(host)), proxy))
+        if case.config is not None:
+            if case.config:
+                config.write_text(case.config)
+            return
+        urls = urls or [_url(case.proxy_host, self._real.port)]
+        upstreams = {f"p{i}": {"url": url, **UPSTREAM, **case.upstream} for i, url in enumerate(urls)}
+        if not case.proxies:  # the real server does what real servers do
+            upstreams["p0"] |= {"discover": "background", "connect_timeout": 5, "handshake_timeout": 5}
+        config.write_text(json.dumps({"upstreams": upstreams, "default": list(upstreams), **case.rules}))
+
+    def _shimmed_environment(self, case: Case) -> dict:
+        config = {} if case.config == "" else {"SOCKSIFY_CONFIG": str(STATE / "socksify.json")}
+        return {"LD_PRELOAD": str(self.library), **config, **case.environment}
+
+    def _start(self, argv: list[str], seconds: float, environment: dict) -> Finished:
+        """Runs a victim to its end, or for so long, and ends what it leaves behind."""
+        process = subprocess.Popen(
+            argv,
+            env=ENVIRONMENT | environment,
+            cwd=HOME,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(timeout=seconds)
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            status = None
+        else:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)  # children that outlived it
+            except ProcessLookupError:
+                pass
+        return Finished(status, out, err)
+
+
+def _url(host: str, port: int, script: Script | None = None) -> str:
+    bracketed = f"[{host}]" if ":" in host else host
+    credentials = f"{script.as_user}@" if script and script.as_user else ""
+    return f"socks5://{credentials}{bracketed}:{port}"
+
+
+def _complaints_of_end(end: Finished, case: Case) -> list[str]:
+    complaints = []
+    if end.status is None:
+        complaints.append(f"ran out of time after {case.seconds:g} s")
+    elif end.status != 0:
+        name = f" ({signal.Signals(-end.status).name})" if end.status < 0 else ""
+        complaints.append(f"status {end.status}{name}")
+    lines = end.stderr.splitlines()
+    if len(lines) != len(case.stderr) or not all(map(re.search, case.stderr, lines)):
+        complaints += [f"on stderr: {line!r}" for line in lines] or ["nothing on stderr"]
+    return complaints
+
+
+def _lines(lines: list[str]) -> str:
+    return "".join(line + "\n" for line in lines)
+
+
+def _diff(expected: str, got: str, of: str, to: str) -> str:
+    return "\n".join(difflib.unified_diff(expected.splitlines(), got.splitlines(), of, to, n=1, lineterm=""))

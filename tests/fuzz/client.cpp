@@ -1,0 +1,83 @@
+// The client machine against a proxy that says anything. First octet: what the client wants and what it
+// offers; second: how large the pieces are; then the proxy's octets, and the end of the connection.
+#include "fuzz.hpp"
+
+#include "socksify/handshake.hpp"
+
+using namespace socksify;
+using namespace socksify::fuzz;
+using What = ClientHandshake::Step::What;
+
+namespace {
+
+struct Result {
+    Failure failure;
+    Phase phase;
+    Reply reply;
+    Method method;
+    bool has_features;
+    Octets said; ///< by the client
+
+    friend bool operator==(const Result&, const Result&) = default;
+};
+
+Result run(const ClientPlan& plan, Bytes from_proxy, std::size_t piece) {
+    ClientHandshake client(plan);
+    Octets said;
+    for (;;) {
+        const auto step = client.step();
+        switch (step.what) {
+        case What::send: {
+            expect(!step.out.empty());
+            const auto part = step.out.first(std::min(piece, step.out.size()));
+            said.insert(said.end(), part.begin(), part.end());
+            client.sent(part.size());
+            break;
+        }
+        case What::receive: {
+            expect(step.room > 0);
+            const auto count = std::min({step.room, piece, from_proxy.size()});
+            if (count == 0) {
+                client.ended();
+                expect(client.step().what != What::receive);
+                break;
+            }
+            client.received(copy(from_proxy.first(count)));
+            from_proxy = from_proxy.subspan(count);
+            break;
+        }
+        case What::done:
+            expect(client.failure() == Failure::none && client.phase() == Phase::over);
+            expect(client.reply() == Reply::succeeded && plan.methods.contains(client.method()));
+            expect(client.has_features() == (plan.exchange != Exchange::command));
+            return {client.failure(), client.phase(),        client.reply(),
+                    client.method(),  client.has_features(), said};
+        case What::failed:
+            expect(client.failure() != Failure::none && client.phase() != Phase::over);
+            return {client.failure(), client.phase(),        client.reply(),
+                    client.method(),  client.has_features(), said};
+        }
+    }
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    Input input(data, size);
+    const auto wanted = input.choice();
+    ClientPlan plan;
+    plan.exchange = static_cast<Exchange>(wanted % 3);
+    plan.destination = Endpoint{Host::name("example.com").value(), 443};
+    plan.methods = {};
+    if ((wanted & 4) != 0) plan.methods.add(Method::none);
+    if ((wanted & 8) != 0) plan.methods.add(Method::password);
+    if ((wanted & 16) != 0) plan.methods.add(Method::gssapi);
+    plan.username = "me";
+    plan.password = "secret";
+    const std::size_t piece = 1U + input.choice();
+    const auto whole = run(plan, input.rest(), std::max<std::size_t>(input.rest().size(), 1000));
+    const auto pieces = run(plan, input.rest(), piece);
+    // Octets behind an FDL on a held connection are seen only if they come together with it.
+    if (plan.exchange != Exchange::features_then_command) expect(whole == pieces);
+    return 0;
+}

@@ -1,0 +1,189 @@
+"""Runs cases: a client through a SOCKS server, in the lab. One line per case; the output of one that failed follows."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Callable
+
+from clients import CASE, CLASSES, SCRIPTS, Client, fails
+from destinations import Far
+from lab import FAR, PROXY, Lab
+from leaks import Leaks
+from machine import ROOT, Account, Finished, LabError
+from servers import SocksServer
+
+SHOWN_LINES = 40
+
+
+class Tally:
+    """Prints each case's outcome and counts it."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._begun = time.monotonic()
+
+    def passed(self, name: str) -> None:
+        self._report("passed", f"ok   {name}")
+
+    def failed(self, name: str, why: str, output: str = "") -> None:
+        self._report("failed", f"FAIL {name}: {why}")
+        for line in output.rstrip().splitlines()[-SHOWN_LINES:]:
+            print(f"     | {line}", flush=True)
+
+    def skipped(self, name: str, why: str) -> None:
+        self._report("skipped", f"skip {name}: {why}")
+
+    def _report(self, outcome: str, line: str) -> None:
+        self._counts[outcome] += 1
+        now = time.monotonic()
+        print(f"{line} ({now - self._begun:.2f} s)", flush=True)
+        self._begun = now
+
+    def summary(self) -> int:
+        """Prints the last line; returns the exit status."""
+        counts = (f"{self._counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        print("programs:", ", ".join(counts), flush=True)
+        return 1 if self._counts["failed"] else 0
+
+
+class Suite:
+    """`wrapper(server, build)` gives the words that are put before a client's command."""
+
+    def __init__(self, build: Path, wrapper: Callable[[SocksServer, Path], list[str]]):
+        self.build = build
+        self.wrapper = wrapper
+        self.tally = Tally()
+        self.lab = Lab()
+        self.far = Far(self.lab)
+        self._bare_ends: dict[str, Finished] = {}
+
+    # The lab's own checks: a gauge that shows nothing has to be seen showing something. ------------------------------
+
+    def check_gauge(self) -> None:
+        name = "web.far.test"
+        curl = ["curl", "-q", "-s", "--max-time", "1"]
+        datagram = ["/usr/bin/python3", str(SCRIPTS / "send_datagram.py")]
+        for what, argv, expected in (
+            ("a name looked up bare", ["timeout", "2", "getent", "hosts", name], f"DNS query for {name}"),
+            ("a bare connect over IPv4", [*curl, f"http://{FAR.v4}/"], f"TCP to {FAR.v4} port 80"),
+            ("a bare connect over IPv6", [*curl, f"http://[{FAR.v6}]/"], f"TCP to {FAR.v6} port 80"),
+            (
+                "a connect to another port of the proxy",
+                [*curl, f"http://{PROXY.v4}/"],
+                f"TCP to {PROXY.v4} port 80",
+            ),
+            ("a bare datagram", [*datagram, FAR.v4, "9"], f"UDP to {FAR.v4} port 9"),
+            ("a datagram to the proxy", [*datagram, PROXY.v6, "53"], f"UDP to {PROXY.v6} port 53"),
+            ("a bare ping", ["ping", "-c1", "-W1", FAR.v4], f"ICMP to {FAR.v4}"),
+        ):
+            end, leaks = self._run(argv)
+            if leaks and expected in str(leaks):
+                self.tally.passed(f"gauge / counts {what}")
+            else:
+                self.tally.failed(f"gauge / counts {what}", f"{leaks}; expected: {expected}", end.output)
+
+    # One server. -----------------------------------------------------------------------------------------------------
+
+    def with_server(self, server: SocksServer, clients: list[Client]) -> None:
+        lacking = next((program for program in server.programs if not shutil.which(program)), None)
+        if lacking:
+            return self._skip_all(server, clients, f"{lacking} is not installed")
+        if not server.client.may_read(self.build):
+            return self._skip_all(server, clients, f"ordinary users cannot read {self.build}")
+        try:
+            self.far.require(*server.needs.split())
+            daemons = server.daemons(self.lab, self.build)
+            with daemons:
+                self._with_running(server, clients, daemons.tail)
+        except (LabError, OSError, subprocess.CalledProcessError) as error:
+            self.tally.failed(f"{server.name} / starts", "it doesn't", str(error))
+            self._skip_all(server, clients, "the server does not run")
+
+    def _with_running(self, server: SocksServer, clients: list[Client], log: Callable[[], str]) -> None:
+        name = f"{server.name} / serves a client that speaks SOCKS itself"
+        if complaint := self._serves(server):
+            self.tally.failed(name, complaint, log())
+            return self._skip_all(server, clients, "the server does not serve")
+        self.tally.passed(name)
+        for client in clients:
+            self.case(server, client)
+
+    def _serves(self, server: SocksServer) -> str | None:
+        """What is wrong with the server, as curl's own SOCKS client sees it: then the wrapper isn't to blame."""
+        self.far.require("web")
+        proxy = server.url.replace("socks5:", "socks5h:")
+        host = FAR.v4 if "names" in server.lacks.split() else "web.far.test"
+        end, leaks = self._run(["curl", "-q", "-sS", "-m", "10", "--proxy", proxy, f"http://{host}/hello"])
+        if end.status != 0:
+            return end.output.strip()
+        return str(leaks) if leaks else None
+
+    def _skip_all(self, server: SocksServer, clients: list[Client], why: str) -> None:
+        for client in clients:
+            self.tally.skipped(f"{server.name} / {client.name}", why)
+
+    # One case. -------------------------------------------------------------------------------------------------------
+
+    def case(self, server: SocksServer, client: Client) -> None:
+        name = f"{server.name} / {client.name}"
+        if not shutil.which(client.argv[0]):
+            return self.tally.skipped(name, f"{client.argv[0]} is not installed")
+        try:
+            self.far.require(*client.needs.split())
+            _prepare(client)
+        except (LabError, OSError, subprocess.CalledProcessError) as error:
+            return self.tally.failed(name, "what it needs does not come up", str(error))
+        end, leaks = self._run([*self.wrapper(server, self.build), *client.argv], client, server.client)
+        complaints = [str(leaks)] if leaks else []
+        if complaint := self._judge(server, client, end):
+            complaints.append(complaint)
+        if complaints:
+            self.tally.failed(name, "; ".join(complaints), end.output)
+        else:
+            self.tally.passed(name)
+
+    def _judge(self, server: SocksServer, client: Client, end: Finished) -> str | None:
+        if end.status is None:
+            return f"ran out of time after {client.timeout:g} s"
+        if not client.as_bare:
+            return client.check(end)
+        if client.as_bare not in server.tells.split():
+            return fails(end)
+        bare = self._bare_end(client)
+        if (end.status, _words(end)) != (bare.status, _words(bare)):
+            return f"not as bare, which ends with {bare.status} and says {_words(bare)!r}"
+        return client.check(end)
+
+    def _bare_end(self, client: Client) -> Finished:
+        """How the client ends without a wrapper, on the machine that can reach what `prog` cannot."""
+        if client.name not in self._bare_ends:
+            self._bare_ends[client.name] = self.lab.proxy.run(client.argv, timeout=client.timeout)
+        return self._bare_ends[client.name]
+
+    def _run(self, argv: list[str], client: Client | None = None, user: Account = ROOT) -> tuple[Finished, Leaks]:
+        """Runs a command on `prog`, in an empty directory, and kills what it leaves behind."""
+        shutil.rmtree(CASE, ignore_errors=True)
+        CASE.mkdir()
+        os.chown(CASE, user.uid, user.gid)
+        self.lab.leaks.take()
+        if client:
+            end = self.lab.prog.run(argv, CASE, client.environment, user, client.stdin, client.timeout)
+        else:
+            end = self.lab.prog.run(argv, CASE)
+        self.lab.prog.kill_all()
+        return end, self.lab.leaks.take()
+
+
+def _prepare(client: Client) -> None:
+    if client.argv[0] == "java" and not CLASSES.exists():
+        sources = sorted(str(source) for source in SCRIPTS.glob("*.java"))
+        subprocess.run(["javac", "-d", str(CLASSES), *sources], check=True, capture_output=True, text=True)
+
+
+def _words(end: Finished) -> str:
+    """What a command said, without how long it took."""
+    return re.sub(r"after \d+ ms", "after N ms", end.output)

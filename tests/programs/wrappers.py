@@ -1,0 +1,27 @@
+"""What is put before a client's command to send it through a SOCKS server: ours, and others to try the lab with."""
+
+from pathlib import Path
+
+from lab import SOCKS_PORT
+from servers import PASSWORD, USER, SocksServer
+from world import STATE
+
+
+def socksify(server: SocksServer, build: Path) -> list[str]:
+    return [str(build / "socksify"), "-p", server.url, "--"]
+
+
+def proxychains4(server: SocksServer, build: Path) -> list[str]:
+    """A peer. Shows that the cases can pass, and that the gauge sees what a shim lets out."""
+    config = STATE / "proxychains.conf"
+    login = f" {USER} {PASSWORD}" if server.password else ""
+    config.write_text(f"strict_chain\nproxy_dns\n[ProxyList]\nsocks5 {server.address} {SOCKS_PORT}{login}\n")
+    return ["proxychains4", "-q", "-f", str(config)]
+
+
+def bare(server: SocksServer, build: Path) -> list[str]:
+    """Nothing at all: no case may pass."""
+    return []
+
+
+WRAPPERS = {wrapper.__name__: wrapper for wrapper in (socksify, proxychains4, bare)}

@@ -1,0 +1,180 @@
+// What an FDL decides, each with both outcomes.
+#include "policy/plan.hpp"
+
+#include "doctest/doctest.h"
+
+#include <cerrno>
+
+using namespace socksify;
+using namespace socksify::policy;
+
+namespace {
+
+Upstream upstream_with_password() {
+    Upstream upstream;
+    upstream.username = "ann";
+    upstream.password = "secret";
+    return upstream;
+}
+
+Knowledge listing(std::initializer_list<std::pair<Tag, std::uint8_t>> entries) {
+    FeatureList list;
+    for (const auto& [tag, subtag] : entries) list.add(tag, subtag);
+    return {Known::listed, std::make_shared<const FeatureList>(std::move(list))};
+}
+
+Endpoint to(std::string_view text) { return *Endpoint::parse(text); }
+
+Plan plan_for(std::string_view destination, const Knowledge& known, const Upstream& upstream = {}) {
+    return make_plan(upstream, known, Command::connect, to(destination));
+}
+
+/// Runs a machine to the end of its phase with what the server sends.
+ClientHandshake handshake(const ClientPlan& plan,
+                          std::initializer_list<std::initializer_list<std::uint8_t>> messages) {
+    ClientHandshake machine(plan);
+    for (const auto& message : messages) {
+        while (machine.step().what == ClientHandshake::Step::What::send)
+            machine.sent(machine.step().out.size());
+        for (const auto octet : message) machine.received(Bytes(&octet, 1));
+    }
+    while (machine.step().what == ClientHandshake::Step::What::send) machine.sent(machine.step().out.size());
+    return machine;
+}
+
+constexpr std::initializer_list<std::uint8_t> no_authentication{5, 0};
+constexpr auto name = static_cast<std::uint8_t>(AddressType::domain_name);
+constexpr auto ipv4 = static_cast<std::uint8_t>(AddressType::ipv4);
+
+} // namespace
+
+TEST_CASE("a proxy that nothing is known of is sent the name, with every method that we have") {
+    const auto plan = plan_for("www.example.org:443", {}, upstream_with_password());
+    CHECK(plan.refusal == 0);
+    CHECK_FALSE(plan.resolve_first);
+    CHECK(plan.handshake.exchange == Exchange::command);
+    CHECK(plan.handshake.destination == to("www.example.org:443"));
+    CHECK(plan.handshake.methods.size() == 2);
+    CHECK(plan.handshake.methods[0] == Method::none);
+}
+
+TEST_CASE("without credentials the password method is not offered") {
+    const auto plan = plan_for("www.example.org:443", {});
+    CHECK(plan.handshake.methods.size() == 1);
+    CHECK(plan.handshake.methods.contains(Method::none));
+}
+
+TEST_CASE("of the listed methods only those that we have are offered, the cheapest alone") {
+    const auto both = listing({{Tag::authentication, 0x00}, {Tag::authentication, 0x02}});
+    CHECK(plan_for("a:1", both, upstream_with_password()).handshake.methods.octets().size() == 1);
+    CHECK(plan_for("a:1", both, upstream_with_password()).handshake.methods.contains(Method::none));
+    const auto password = listing({{Tag::authentication, 0x02}});
+    CHECK(plan_for("a:1", password, upstream_with_password()).handshake.methods.octets()[0] == 0x02);
+    CHECK(plan_for("a:1", password, upstream_with_password()).handshake.methods.size() == 1);
+}
+
+TEST_CASE("no listed method that we have is refused before a connection") {
+    CHECK(plan_for("a:1", listing({{Tag::authentication, 0x02}})).refusal == EACCES);
+    CHECK(plan_for("a:1", listing({{Tag::authentication, 0x00}})).refusal == 0);
+}
+
+TEST_CASE("a command that is not listed is refused before a connection") {
+    CHECK(plan_for("a:1", listing({{Tag::command, 0x02}})).refusal == EOPNOTSUPP);
+    CHECK(plan_for("a:1", listing({{Tag::command, 0x01}})).refusal == 0);
+    CHECK(make_plan({}, listing({{Tag::command, 0x01}}), Command::udp_associate, to("a:1")).refusal ==
+          EOPNOTSUPP);
+}
+
+TEST_CASE("a list that says nothing of commands forbids none") {
+    CHECK(plan_for("a:1", listing({{Tag::server, 0x01}})).refusal == 0);
+}
+
+TEST_CASE("a proxy that lists other SOCKS versions only is not spoken to") {
+    CHECK(plan_for("a:1", listing({{Tag::socks, 4}})).refusal == EOPNOTSUPP);
+    CHECK(plan_for("a:1", listing({{Tag::socks, 4}, {Tag::socks, 5}})).refusal == 0);
+}
+
+TEST_CASE("a name for a proxy without names fails, or is resolved here, as the rules say") {
+    const auto addresses_only = listing({{Tag::address, ipv4}});
+    Upstream upstream;
+    CHECK(plan_for("www.example.org:443", addresses_only, upstream).refusal == EAFNOSUPPORT);
+    upstream.without_names = WithoutNames::resolve;
+    const auto plan = plan_for("www.example.org:443", addresses_only, upstream);
+    CHECK(plan.refusal == 0);
+    CHECK(plan.resolve_first);
+    CHECK(plan.only_ipv4);
+    CHECK_FALSE(
+        plan_for("www.example.org:443", listing({{Tag::address, ipv4}, {Tag::address, name}}), upstream)
+            .resolve_first);
+}
+
+TEST_CASE("an IPv6 address for a proxy without IPv6 leads nowhere") {
+    CHECK(plan_for("[2001:db8::1]:443", listing({{Tag::address, ipv4}})).refusal == ENETUNREACH);
+    CHECK(plan_for("[2001:db8::1]:443", listing({{Tag::address, 4}})).refusal == 0);
+}
+
+TEST_CASE("a list that holds for one method only has that one offered") {
+    const auto plan = make_plan(upstream_with_password(), {}, Command::connect, to("a:1"), Method::password);
+    CHECK(plan.handshake.methods.size() == 1);
+    CHECK(plan.handshake.methods.contains(Method::password));
+}
+
+TEST_CASE("a proxy that is known to hold connections is asked on the program's own") {
+    CHECK(how_to_ask(Discover::background, true) == Ask::on_this_connection);
+    CHECK(how_to_ask(Discover::background, false) == Ask::on_its_own);
+    CHECK(how_to_ask(Discover::in_line, {}) == Ask::on_this_connection);
+    CHECK(how_to_ask(Discover::off, true) == Ask::no);
+}
+
+TEST_CASE("a refusal of the destination is final and says nothing against the proxy") {
+    const auto machine = handshake({}, {no_authentication, {5, 5, 0, 1, 0, 0, 0, 0, 0, 0}});
+    const auto consequence = consequence_of(machine, false);
+    CHECK(consequence.next == Consequence::Next::give_up);
+    CHECK(consequence.error == ECONNREFUSED);
+}
+
+TEST_CASE("an address type refused against the list is tried again plainly, else it is final") {
+    const auto machine = handshake({}, {no_authentication, {5, 8, 0, 1, 0, 0, 0, 0, 0, 0}});
+    CHECK(consequence_of(machine, true).next == Consequence::Next::again_plainly);
+    CHECK(consequence_of(machine, false).next == Consequence::Next::give_up);
+    CHECK(consequence_of(machine, false).error == EAFNOSUPPORT);
+}
+
+TEST_CASE("a proxy that takes none of our methods is left for the next one") {
+    const auto machine = handshake({}, {{5, 0xff}});
+    CHECK(consequence_of(machine, false).next == Consequence::Next::next_upstream);
+    CHECK(consequence_of(machine, false).error == EACCES);
+    CHECK(consequence_of(machine, true).next == Consequence::Next::again_plainly);
+}
+
+TEST_CASE("a proxy that closes without a word on the request has refused the destination") {
+    auto machine = handshake({}, {no_authentication});
+    machine.ended();
+    CHECK(consequence_of(machine, false).next == Consequence::Next::give_up);
+    CHECK(consequence_of(machine, false).error == ECONNREFUSED);
+}
+
+TEST_CASE("a proxy that closes on the greeting is left for the next one") {
+    auto machine = handshake({}, {});
+    machine.ended();
+    CHECK(consequence_of(machine, false).next == Consequence::Next::next_upstream);
+}
+
+TEST_CASE("whatever LIST-FEATURES meets, the program's request goes on without it") {
+    ClientPlan asking;
+    asking.exchange = Exchange::features_then_command;
+    const auto says_no = [](const ClientHandshake& machine) {
+        return says_no_features(machine.phase(), machine.failure()) &&
+               consequence_of(machine, false).next == Consequence::Next::again_plainly;
+    };
+    CHECK(says_no(handshake(asking, {no_authentication, {5, 7, 0, 1, 0, 0, 0, 0, 0, 0}})));
+    CHECK(says_no(handshake(asking, {no_authentication, {5, 1, 0, 1, 0, 0, 0, 0, 0, 0}})));
+    auto closed = handshake(asking, {no_authentication});
+    closed.ended();
+    CHECK(says_no(closed));
+    auto four_octets = handshake(asking, {no_authentication, {5, 7, 0, 1}});
+    four_octets.ended();
+    CHECK(says_no(four_octets));
+    auto garbage = handshake(asking, {no_authentication, {'H', 'T', 'T', 'P'}});
+    CHECK(says_no(garbage));
+}
