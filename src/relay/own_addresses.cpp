@@ -28,19 +28,19 @@ std::optional<Host> to_host(const sockaddr* address) {
 } // namespace
 
 bool OwnAddresses::contains(const Host& address) {
-    if (std::chrono::steady_clock::now() >= fresh_until_) refresh();
+    if (std::chrono::steady_clock::now() >= fresh_until_ && !refresh()) return true;
     return std::find(addresses_.begin(), addresses_.end(), address.unmapped()) != addresses_.end();
 }
 
-void OwnAddresses::refresh() {
+bool OwnAddresses::refresh() {
     ifaddrs* list = nullptr;
-    if (getifaddrs(&list) != 0)
-        return; // what was known is better than nothing; the next question tries again
+    if (getifaddrs(&list) != 0) return false;
     const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> guard(list, freeifaddrs);
     addresses_.clear();
     for (const auto* at = list; at != nullptr; at = at->ifa_next)
         if (const auto host = to_host(at->ifa_addr)) addresses_.push_back(host->unmapped());
     fresh_until_ = std::chrono::steady_clock::now() + lifetime;
+    return true;
 }
 
 } // namespace socksify::relay

@@ -9,13 +9,14 @@
 
 namespace socksify::relay {
 
-/// Asks the kernel at most every two seconds: interfaces come and go.
+/// Asks the kernel at most every two seconds: interfaces come and go. While the kernel can't tell (no
+/// descriptor for the question), every address counts as an own one: a guard does not sleep.
 class OwnAddresses {
 public:
     [[nodiscard]] bool contains(const Host& address);
 
 private:
-    void refresh();
+    [[nodiscard]] bool refresh();
 
     std::vector<Host> addresses_;
     std::chrono::steady_clock::time_point fresh_until_{};

@@ -7,6 +7,7 @@
 #include <asio/post.hpp>
 #include <asio/thread_pool.hpp>
 #include <atomic>
+#include <csignal>
 #include <optional>
 #include <type_traits>
 
@@ -48,9 +49,19 @@ private:
 
     template <class Job>
     void post(Job job) {
-        if (!pool_) pool_.emplace(threads_);
+        if (!pool_) start();
         ++busy_;
         asio::post(*pool_, std::move(job));
+    }
+
+    /// Signals are the main thread's.
+    void start() {
+        sigset_t all;
+        sigset_t before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        pool_.emplace(threads_);
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
     }
 
     asio::io_context& io_;

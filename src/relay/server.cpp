@@ -44,6 +44,8 @@ void Server::add_listener(Fd socket, const Endpoint& wanted) {
 }
 
 tl::expected<void, std::string> Server::reload(Config config) {
+    if (context_.winding_down)
+        return tl::unexpected<std::string>("the relay is draining, it takes no more connections");
     const auto before = config_;
     use(std::move(config));
     if (auto listens = listen(); !listens) {

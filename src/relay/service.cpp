@@ -16,6 +16,11 @@ Service::Service(asio::io_context& io, Server& server)
 void Service::run() {
     await_signal();
     io_.run();
+    // What comes now is too late to change anything. As soon as `signals_` is gone it would end us with the
+    // wrong status.
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, nullptr);
     if (server_.busy()) ::_exit(0); // to go would be to wait for those threads
 }
 

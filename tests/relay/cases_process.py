@@ -48,6 +48,28 @@ def test_a_handshake_under_way_may_end_well_while_it_drains():
         client.expect(b"hello")
 
 
+def test_a_signal_at_its_very_end_does_not_change_its_status():
+    for _ in range(5):
+        with Server(echo) as server, Relay() as relay, relay.greeted() as client:
+            client.connect("127.0.0.1", server.port)
+            relay.signal(SIGTERM)
+            relay.wait_for_log("event=draining")
+            client.socket.close()
+            while relay.process.poll() is None:
+                relay.signal(SIGTERM)
+            assert relay.process.wait(20) == 0
+
+
+def test_a_reload_while_it_drains_opens_nothing():
+    with Server(echo) as server, Relay() as relay, relay.greeted() as client:
+        client.connect("127.0.0.1", server.port)
+        relay.signal(SIGTERM)
+        relay.wait_for_log("event=draining")
+        relay.signal(SIGHUP)
+        relay.wait_for_log("event=reload_failed", "draining")
+        assert refuses_connections(relay.port)
+
+
 def test_a_held_connection_does_not_keep_it():
     with Relay() as relay, relay.greeted() as client:
         client.send(LIST_FEATURES_HOLD)

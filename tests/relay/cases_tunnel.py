@@ -244,8 +244,8 @@ def test_a_client_that_goes_away_takes_its_connection_along():
 
 def test_no_descriptor_is_lost():
     with Server(echo) as server, Relay() as relay:
-        before = None
-        for round_number in range(3):
+        counts = []
+        for round_number in range(8):
             for how in ("close", "reset", "refused", "stream"):
                 with relay.greeted() as client:
                     if how == "refused":
@@ -263,10 +263,10 @@ def test_no_descriptor_is_lost():
             wait_until(
                 lambda n=round_number: sum("event=closed" in line for line in relay.log) == 3 * (n + 1), "all over"
             )
-            time.sleep(0.1)
-            now = relay.descriptors()
-            before = before or now
-            assert now <= before, f"{now} descriptors instead of {before}"
+            time.sleep(0.05)
+            counts.append(relay.descriptors())
+        # A tunnel whose both ways were busy at once leaves two pipes for the next; one lost each round would be seven.
+        assert counts[-1] <= counts[0] + 4, f"descriptors: {counts}"
 
 
 def test_an_idle_tunnel_is_given_up():

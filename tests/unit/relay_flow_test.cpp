@@ -91,7 +91,8 @@ TEST_CASE("an end of file comes after all octets, and only then") {
     CHECK(as_text(take(sink.near)) == "last words");
 }
 
-TEST_CASE("a sink that takes no more is waited for, and nothing is lost, whichever way the octets are carried") {
+TEST_CASE(
+    "a sink that takes no more is waited for, and nothing is lost, whichever way the octets are carried") {
     Depot depot;
     Flow flow(depot);
     Pair source;

@@ -45,8 +45,10 @@ TEST_CASE("the log's levels") {
 }
 
 TEST_CASE("addresses alternate between the families, beginning with that of the first (RFC 8305 section 4)") {
-    CHECK(alternate_families(hosts({"::1", "::2", "::3", "10.0.0.1"})) == hosts({"::1", "10.0.0.1", "::2", "::3"}));
-    CHECK(alternate_families(hosts({"10.0.0.1", "10.0.0.2", "::1"})) == hosts({"10.0.0.1", "::1", "10.0.0.2"}));
+    CHECK(alternate_families(hosts({"::1", "::2", "::3", "10.0.0.1"})) ==
+          hosts({"::1", "10.0.0.1", "::2", "::3"}));
+    CHECK(alternate_families(hosts({"10.0.0.1", "10.0.0.2", "::1"})) ==
+          hosts({"10.0.0.1", "::1", "10.0.0.2"}));
     CHECK(alternate_families({}).empty());
 }
 
@@ -60,7 +62,8 @@ TEST_CASE("of several errors the one that says most about the destination is tol
 TEST_CASE("texts are equal or not, whatever their lengths") {
     CHECK(equal_in_constant_time("", ""));
     CHECK(equal_in_constant_time("abc", "abc"));
-    for (const auto* wrong : {"", "a", "abd", "abcd", "abcabc"}) CHECK_FALSE(equal_in_constant_time(wrong, "abc"));
+    for (const auto* wrong : {"", "a", "abd", "abcd", "abcabc"})
+        CHECK_FALSE(equal_in_constant_time(wrong, "abc"));
     CHECK_FALSE(equal_in_constant_time("a", ""));
 }
 
@@ -77,7 +80,8 @@ TEST_CASE("a hash fits its password and no other") {
 }
 
 TEST_CASE("what is no hash is not taken for one") {
-    for (const auto* wrong : {"", "$", "secret", "abcdefghijklm" /* DES */, "$6$salt", "$6$salt$", "$9zz$salt$hash", "*", "!"})
+    for (const auto* wrong :
+         {"", "$", "secret", "abcdefghijklm" /* DES */, "$6$salt", "$6$salt$", "$9zz$salt$hash", "*", "!"})
         CHECK_FALSE_MESSAGE(is_password_hash(wrong), wrong);
 }
 
@@ -94,7 +98,8 @@ TEST_CASE("the command line") {
     CHECK(parse({"-c", "a.json", "--check"})->mode == Options::Mode::check);
     CHECK(parse({"--check", "b.json"})->config_file == "b.json");
     CHECK(parse({"--check=b.json"})->config_file == "b.json");
-    const auto embedded = parse({"--embedded", "--watch-pid", "7", "--allow-loopback", "--host", "a.test=::1", "--host=a.test=10.0.0.1"});
+    const auto embedded = parse({"--embedded", "--watch-pid", "7", "--allow-loopback", "--host", "a.test=::1",
+                                 "--host=a.test=10.0.0.1"});
     REQUIRE(embedded.has_value());
     CHECK(embedded->mode == Options::Mode::embedded);
     CHECK(embedded->watch_pid == 7);

@@ -24,8 +24,8 @@ bool check(asio::io_context& io, Users& users, std::shared_ptr<const Config> con
     bool answer = false;
     asio::co_spawn(
         io.get_executor(),
-        [](Users& all, std::shared_ptr<const Config> rules, std::string who, std::string word, Clock::time_point until,
-           bool& out) -> Task<> {
+        [](Users& all, std::shared_ptr<const Config> rules, std::string who, std::string word,
+           Clock::time_point until, bool& out) -> Task<> {
             out = co_await all.check(std::move(rules), std::move(who), std::move(word), until);
         }(users, std::move(config), std::move(user), std::move(password), deadline, answer),
         asio::detached);
@@ -93,7 +93,8 @@ TEST_CASE("work on a thread gives its result back, or is given up") {
             first = co_await threads.run(std::move(at_once), Clock::now() + 1min);
             auto slowly = [] {
                 const auto until = Clock::now() + 200ms;
-                while (Clock::now() < until) {}
+                while (Clock::now() < until) {
+                }
                 return 8;
             };
             second = co_await threads.run(std::move(slowly), Clock::now() + 20ms);
