@@ -116,7 +116,12 @@ Verdict<> park(int fd, const sys::Address& peer, int domain, int outcome, MakeDi
     if (!parked) return Verdict<>::fail(errno);
     int error = ENOMEM;
     try {
-        std::unique_ptr<sys::worker::Task> task = std::make_unique<ParkedConnect>(parked, make_dial(parked));
+        auto dial = make_dial(parked);
+        if (dial.has_failed()) {
+            parked->restore();
+            return Verdict<>::fail(dial.error());
+        }
+        std::unique_ptr<sys::worker::Task> task = std::make_unique<ParkedConnect>(parked, std::move(dial));
         if (sys::worker::post(task)) return Verdict<>::fail(outcome);
         error = errno;
     } catch (const std::bad_alloc&) {
@@ -142,8 +147,13 @@ Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) 
                     {number, domain, blocking, std::move(parked)});
     };
     if (!is_blocking(fd))
-        return park(fd, peer, domain, EINPROGRESS,
-                    [&](const auto& parked) { return dial_on(parked->hidden(), false, parked); });
+        return park(fd, peer, domain, EINPROGRESS, [&](const auto& parked) {
+            auto dial = dial_on(parked->hidden(), false, parked);
+            // On the program's own thread, so that getsockname() tells the port at once, and what fails at
+            // once says so at once.
+            dial.begin();
+            return dial;
+        });
 
     auto dial = dial_on(fd, true, {});
     const auto timeout = sys::send_timeout(fd);
@@ -166,7 +176,7 @@ Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) 
 } // namespace
 
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
-    if (address == nullptr || size < sizeof(sa_family_t) || size > sizeof(sockaddr_storage))
+    if (sys::is_nowhere(address) || size < sizeof(sa_family_t) || size > sizeof(sockaddr_storage))
         return Verdict<>::pass();
     if (address->sa_family == AF_UNSPEC) return disconnect(fd);
     if (const auto socket = sys::find_socket(fd)) {
@@ -190,7 +200,7 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
 
 Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags) {
     constexpr auto as_it_is = Verdict<Send>::done(Send::as_it_is);
-    if (address == nullptr) return as_it_is;
+    if (sys::is_nowhere(address)) return as_it_is;
     if (address->sa_family == AF_PACKET)
         return Verdict<Send>::fail(EPERM); // below IP: no rule can speak of it
     sys::Address without_family;

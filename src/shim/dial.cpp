@@ -78,10 +78,6 @@ Dial::Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> up
     // Those that were down a moment ago come last: better than nothing.
     std::stable_partition(upstreams_.begin(), upstreams_.end(),
                           [](auto u) { return !sys::upstreams::is_down(u); });
-    if (purpose_ != Purpose::direct) return;
-    addresses_ = sys::upstreams::addresses(destination_);
-    error_ = EHOSTUNREACH;
-    state_ = State::next_address;
 }
 
 sys::worker::Wait Dial::advance() {
@@ -95,7 +91,16 @@ sys::worker::Wait Dial::advance() {
         case State::over: return {.over = true};
         }
         if (waiting) return *waiting;
+        if (std::exchange(postponed_, false)) return {.deadline = Clock::now()};
     }
+}
+
+void Dial::begin() {
+    may_block_ = false;
+    try_next_upstream();
+    if (state_ == State::next_address) try_next_address();
+    may_block_ = true;
+    postponed_ = false;
 }
 
 Dial::Wait Dial::wait(std::uint32_t events) const {
@@ -124,12 +129,25 @@ void Dial::end(int error) {
                   milliseconds_since(started_), strerrordesc_np(error));
 }
 
+void Dial::resolve_direct() {
+    postponed_ = !may_block_ && !upstreams::are_known(destination_);
+    if (postponed_) return;
+    addresses_ = upstreams::addresses(destination_);
+    error_ = EHOSTUNREACH;
+    state_ = State::next_address;
+}
+
 void Dial::try_next_upstream() {
+    if (purpose_ == Purpose::direct) return resolve_direct();
     if (next_upstream_ == upstreams_.size()) return end(error_ != 0 ? error_ : EHOSTUNREACH);
-    upstream_ = upstreams_[next_upstream_++];
-    handshake_.reset();
+    upstream_ = upstreams_[next_upstream_];
     const auto& upstream = config();
-    addresses_ = upstreams::addresses({upstream.host, upstream.port});
+    const Endpoint proxy{upstream.host, upstream.port};
+    postponed_ = !may_block_ && !upstreams::are_known(proxy);
+    if (postponed_) return;
+    ++next_upstream_;
+    handshake_.reset();
+    addresses_ = upstreams::addresses(proxy);
     next_address_ = 0;
     if (addresses_.empty()) {
         log::line(Level::info, "%s: no address for %s", upstream.name.c_str(), upstream.host.text().c_str());
@@ -370,7 +388,9 @@ bool Dial::make_plan() {
         end(plan.refusal);
         return false;
     }
-    return !plan.resolve_first || resolve_destination(plan.only_ipv4);
+    if (!plan.resolve_first) return true;
+    postponed_ = !may_block_ && !upstreams::are_known(destination_);
+    return !postponed_ && resolve_destination(plan.only_ipv4);
 }
 
 bool Dial::resolve_destination(bool only_ipv4) {

@@ -45,6 +45,9 @@ public:
          const Endpoint& destination, Carrier carrier);
 
     sys::worker::Wait advance();
+    /// What can be done before the first `advance` without blocking: at best the first connect() to a proxy
+    /// is under way.
+    void begin();
     /// The socket goes on under another number: the connect() has been parked half-way.
     void move_to(int fd, std::shared_ptr<sys::Parked> parked) {
         carrier_.fd = fd;
@@ -55,6 +58,7 @@ public:
 
     /// Once over: 0, or the errno for the program.
     [[nodiscard]] int error() const noexcept { return error_; }
+    [[nodiscard]] bool has_failed() const noexcept { return state_ == State::over && error_ != 0; }
     [[nodiscard]] const Carrier& carrier() const noexcept { return carrier_; }
     /// The upstream that the connection goes through (of Purpose::connect).
     [[nodiscard]] std::size_t upstream() const noexcept { return upstream_; }
@@ -63,6 +67,7 @@ private:
     enum class State : std::uint8_t { next_upstream, next_address, connecting, shaking, over };
     using Wait = std::optional<sys::worker::Wait>; // nothing: go on
 
+    void resolve_direct();
     void try_next_upstream();
     void try_next_address();
     Wait check_connecting();
@@ -100,6 +105,8 @@ private:
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
     bool asked_ = false;              // once is enough for one destination
     bool touched_ = false;            // the socket is no longer as the program gave it
+    bool may_block_ = true;
+    bool postponed_ = false; // a name must be looked up, and this is no time to block
     int error_ = 0;
     Clock::time_point started_ = Clock::now();
     Clock::time_point deadline_{};

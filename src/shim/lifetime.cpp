@@ -5,6 +5,8 @@
 
 namespace socksify::shim {
 
+constinit sys::Mutex two_parked_mutex{sys::LockRank::two_parked};
+
 int close_range(unsigned first, unsigned last, int flags) {
     // Close-on-exec is what ours are anyway.
     if (first > last || (static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) != 0)

@@ -29,6 +29,8 @@ int close_number(int fd, Close close_it) {
 /// ranges.
 int close_range(unsigned first, unsigned last, int flags);
 
+extern constinit sys::Mutex two_parked_mutex; ///< taken before the locks of two Parked at once
+
 /// Whether two numbers refer to one socket whose connect() is under way or has failed.
 inline bool share_a_parked(int fd, int other) {
     const auto one = sys::find_socket(fd);
@@ -55,6 +57,9 @@ int duplicate(int fd, int target, Make make) {
         const sys::KeepErrno keep;
         try {
             sys::fds::copy(fd, number);
+            // A connect() by one of the two may have to park both.
+            sys::fd_marks.share(fd);
+            sys::fd_marks.share(number);
         } catch (const std::bad_alloc&) {
             // The duplicate works; only getpeername() on it will name the proxy.
         }
@@ -65,6 +70,9 @@ int duplicate(int fd, int target, Make make) {
         return made();
     if (real::fcntl(fd, F_GETFD) < 0) return make(); // it will fail, and end nothing
     if (share_a_parked(fd, target)) return made();   // no end: the number refers to the same before and after
+    // Both may be parked, each with a lock: dup2(a, b) here and dup2(b, a) there must not wait for each
+    // other.
+    const std::lock_guard one_at_a_time(two_parked_mutex);
     return close_number(target, made);
 }
 

@@ -29,7 +29,7 @@ bool is_negative(socklen_t size) noexcept { return static_cast<int>(size) < 0; }
 
 /// The kernel's way with an int option: as much as there is room for.
 Verdict<> answer(int number, void* value, socklen_t* size) noexcept {
-    if (value == nullptr || size == nullptr) return Verdict<>::fail(EFAULT);
+    if (sys::is_nowhere(value) || sys::is_nowhere(size)) return Verdict<>::fail(EFAULT);
     if (is_negative(*size)) return Verdict<>::fail(EINVAL);
     *size = std::min(*size, static_cast<socklen_t>(sizeof number));
     std::memcpy(value, &number, *size);
@@ -38,7 +38,9 @@ Verdict<> answer(int number, void* value, socklen_t* size) noexcept {
 
 /// The kernel's way with an address.
 Verdict<> answer(const sys::Address& from, sockaddr* address, socklen_t* size) noexcept {
+    if (sys::is_nowhere(size)) return Verdict<>::fail(EFAULT);
     if (is_negative(*size)) return Verdict<>::fail(EINVAL);
+    if (*size != 0 && sys::is_nowhere(address)) return Verdict<>::fail(EFAULT);
     sys::put_address(from, address, size);
     return Verdict<>::done(0);
 }
@@ -73,7 +75,7 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
 
 Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {
     const auto socket = sys::find_socket(fd);
-    if (!socket || address == nullptr || size == nullptr) return Verdict<>::pass();
+    if (!socket) return Verdict<>::pass();
     const int described = socket->state == State::connected ? fd : socket->parked->hidden();
     sys::Address local;
     local.size = sizeof local.storage;
@@ -103,7 +105,6 @@ std::optional<sys::Address> inherited_peer(int fd, const sys::Address& apparent)
 Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
     const auto socket = sys::find_socket(fd);
     if (socket && socket->state != State::connected) return Verdict<>::fail(ENOTCONN);
-    if (address == nullptr || size == nullptr) return Verdict<>::pass();
     // The kernel's word on whether it still is; its address is the proxy's.
     sys::Address proxy;
     proxy.size = sizeof proxy.storage;
@@ -111,6 +112,15 @@ Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
         return Verdict<>::fail(errno);
     const auto peer = socket ? std::optional(socket->peer) : inherited_peer(fd, proxy);
     return answer(peer.value_or(proxy), address, size);
+}
+
+Verdict<> shutdown(int fd, int how) {
+    const auto socket = sys::find_socket(fd);
+    if (!socket || socket->state == State::connected) return Verdict<>::pass();
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return Verdict<>::fail(EINVAL);
+    if (socket->state == State::failed) return Verdict<>::fail(ENOTCONN);
+    // In the kernel, either direction of a connect() under way ends it (inet_shutdown, TCP_SYN_SENT).
+    return socket->parked->give_up() ? Verdict<>::done(0) : Verdict<>::fail(errno);
 }
 
 Verdict<> open_socket(int domain) {

@@ -12,6 +12,7 @@ Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size);
 Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t size);
 Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size);
 Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size);
+Verdict<> shutdown(int fd, int how);
 /// Refuses what would send below IP.
 Verdict<> open_socket(int domain);
 

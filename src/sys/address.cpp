@@ -69,7 +69,7 @@ std::optional<Address> to_address(const Endpoint& endpoint, int domain) noexcept
 }
 
 void put_address(const Address& from, sockaddr* to, socklen_t* size) noexcept {
-    std::memcpy(to, &from.storage, std::min(*size, from.size));
+    if (*size != 0) std::memcpy(to, &from.storage, std::min(*size, from.size));
     *size = from.size;
 }
 

@@ -3,11 +3,19 @@
 
 #include "socksify/endpoint.hpp"
 
+#include <cstdint>
 #include <netinet/in.h>
 #include <optional>
 #include <sys/socket.h>
 
 namespace socksify::sys {
+
+/// Null, or an offset from it: for such a pointer of the program's the kernel says EFAULT. Other bad pointers
+/// can't be told without a system call.
+inline bool is_nowhere(const void* pointer) noexcept {
+    constexpr std::uintptr_t never_mapped = 4096; // vm.mmap_min_addr is 64 KiB on Debian, a page at least
+    return reinterpret_cast<std::uintptr_t>(pointer) < never_mapped;
+}
 
 /// A socket address in place: as the program gave it, or as the kernel wants it.
 struct Address {

@@ -16,6 +16,7 @@ public:
         known = 1,    ///< the fd table has an entry
         watched = 2,  ///< some epoll instance has it registered
         internal = 4, ///< the library's own
+        shared = 8,   ///< another number refers, or did once, to the same description
     };
 
     /// The marks of `fd`; 0 for any number out of range.
@@ -30,6 +31,19 @@ public:
         if (is_marked_range(fd)) mark_of(fd).fetch_and(static_cast<std::uint8_t>(~mark));
     }
 
+    /// Marks `fd` as `shared`.
+    void share(int fd) noexcept {
+        set(fd, shared);
+        for (int highest = highest_shared_.load(); highest < fd;)
+            if (highest_shared_.compare_exchange_weak(highest, fd)) return;
+    }
+    /// Calls `visit(fd)` for each number that is marked as `shared`.
+    template <class Visit>
+    void for_each_shared(Visit visit) const {
+        for (int fd = 0; fd <= highest_shared_.load(); ++fd)
+            if (has(fd, shared)) visit(fd);
+    }
+
 private:
     static bool is_marked_range(int fd) noexcept { return static_cast<unsigned>(fd) < capacity; }
     [[nodiscard]] std::atomic_ref<std::uint8_t> mark_of(int fd) const noexcept {
@@ -39,6 +53,7 @@ private:
     // Plain octets, atomic where they are touched: a million atomics take longer to construct than clang 14
     // will wait.
     mutable std::array<std::uint8_t, capacity> marks_{}; // .bss: only pages that are written to are real
+    std::atomic<int> highest_shared_{-1};
 };
 
 extern constinit FdMarks fd_marks;

@@ -62,7 +62,10 @@ void put(int fd, SocketRef socket) {
 }
 
 void forget(int fd) noexcept {
-    if ((fd_marks.of(fd) & (FdMarks::known | FdMarks::watched)) == 0) return;
+    const auto marks = fd_marks.of(fd);
+    if (marks == 0) return;
+    fd_marks.clear(fd, FdMarks::shared);
+    if ((marks & (FdMarks::known | FdMarks::watched)) == 0) return;
     SocketRef dropped; // destroyed outside the lock: it may own a parked connection
     {
         const std::lock_guard lock(mutex);

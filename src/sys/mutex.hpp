@@ -10,7 +10,7 @@
 namespace socksify::sys {
 
 /// The order in which locks may nest, and in which fork() takes them.
-enum class LockRank : unsigned { rules, descriptors, features, upstreams, worker, limit, count };
+enum class LockRank : unsigned { two_parked, rules, descriptors, features, upstreams, worker, limit, count };
 
 class Mutex {
 public:

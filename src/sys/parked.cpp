@@ -1,5 +1,6 @@
 #include "sys/parked.hpp"
 
+#include "sys/fd_marks.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
@@ -78,9 +79,24 @@ bool replace_description(int from, int to) noexcept {
     return replaced;
 }
 
+namespace {
+
+/// All numbers of the description of `fd`, `fd` first.
+std::vector<int> numbers_of(int fd) {
+    std::vector<int> numbers{fd};
+    if (!fd_marks.has(fd, FdMarks::shared)) return numbers;
+    const auto cookie = cookie_of(fd);
+    fd_marks.for_each_shared([&](int other) {
+        if (other != fd && cookie_of(other) == cookie) numbers.push_back(other);
+    });
+    return numbers;
+}
+
+} // namespace
+
 std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
     std::shared_ptr<Parked> parked(new Parked);
-    parked->numbers_.push_back(fd);
+    parked->numbers_ = numbers_of(fd);
     parked->outcome_ = take_outcome();
     at_fork_in_child([] {
         fds::visit_in_child([](const Socket& socket) {
@@ -90,12 +106,18 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
     auto entry = std::make_shared<Socket>(Socket::State::parked, 0, peer, domain, parked);
     parked->connected_ = std::make_shared<Socket>(Socket::State::connected, cookie_of(fd), peer, domain);
     parked->failed_ = std::make_shared<Socket>(Socket::State::failed, 0, peer, domain);
-    fds::put(fd, entry); // what may fail for want of memory has not failed from here on
     const auto give_up = [&] {
         const KeepErrno keep;
-        fds::forget_socket(fd);
+        for (const int number : parked->numbers_) fds::forget_socket(number);
         return nullptr;
     };
+    try {
+        for (const int number : parked->numbers_) fds::put(number, entry);
+    } catch (...) {
+        give_up();
+        throw;
+    }
+    // What may fail for want of memory has not failed from here on.
 
     parked->status_flags_ = real::fcntl(fd, F_GETFL);
     parked->hidden_ = duplicate_internally(fd);
@@ -108,10 +130,15 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
     entry->cookie = parked->failed_->cookie = parked->stand_in_cookie_ = cookie_of(stand_in);
     // A blocking socket is parked when its connect() was interrupted; the stand-in blocks as it would.
     if ((parked->status_flags_ & O_NONBLOCK) == 0) real::fcntl(stand_in, F_SETFL, 0);
-    const bool replaced = replace_description(stand_in, fd);
+    const auto& numbers = parked->numbers_;
+    const auto refused = std::find_if_not(numbers.begin(), numbers.end(),
+                                          [&](int number) { return replace_description(stand_in, number); });
     const KeepErrno keep;
     real::close(stand_in);
-    return replaced ? parked : give_up();
+    if (refused == numbers.end()) return parked;
+    for (auto number = numbers.begin(); number != refused; ++number)
+        replace_description(parked->hidden_, *number);
+    return give_up();
 }
 
 Parked::~Parked() {

@@ -43,14 +43,31 @@ std::vector<Endpoint> resolve(const Endpoint& endpoint) {
 
 } // namespace
 
+namespace {
+
+/// Under the lock. Null if there is none that is still good.
+const Resolved* find(const Endpoint& endpoint) noexcept {
+    if (resolved == nullptr) return nullptr;
+    const auto now = Clock::now();
+    const auto at = std::find_if(resolved->begin(), resolved->end(), [&](const Resolved& entry) {
+        return entry.of == endpoint && entry.expires > now;
+    });
+    return at != resolved->end() ? &*at : nullptr;
+}
+
+} // namespace
+
+bool are_known(const Endpoint& endpoint) noexcept {
+    if (!endpoint.host.is_name()) return true;
+    const std::lock_guard lock(mutex);
+    return find(endpoint) != nullptr;
+}
+
 std::vector<Endpoint> addresses(const Endpoint& endpoint) {
     if (!endpoint.host.is_name()) return {endpoint};
-    const auto now = Clock::now();
     {
         const std::lock_guard lock(mutex);
-        if (resolved != nullptr)
-            for (const auto& entry : *resolved)
-                if (entry.of == endpoint && entry.expires > now) return entry.addresses;
+        if (const auto* known = find(endpoint)) return known->addresses;
     }
     auto found = resolve(endpoint);
     if (found.empty()) return found;
@@ -58,7 +75,7 @@ std::vector<Endpoint> addresses(const Endpoint& endpoint) {
     if (resolved == nullptr) resolved = new std::vector<Resolved>;
     std::erase_if(*resolved, [&](const Resolved& entry) { return entry.of == endpoint; });
     if (resolved->size() >= most_remembered) resolved->erase(resolved->begin());
-    resolved->push_back({endpoint, found, now + address_lifetime});
+    resolved->push_back({endpoint, found, Clock::now() + address_lifetime});
     return found;
 }
 

@@ -15,6 +15,8 @@ using Clock = std::chrono::steady_clock;
 /// The addresses behind a host name or literal, resolved by the machine's own resolver and remembered for a
 /// minute. Empty if there are none. May block. Throws std::bad_alloc.
 std::vector<Endpoint> addresses(const Endpoint& endpoint);
+/// Whether `addresses` would answer without blocking.
+bool are_known(const Endpoint& endpoint) noexcept;
 /// Whether `endpoint` is one of the addresses that `addresses(of)` gave last. Never blocks.
 bool is_known_address(const Endpoint& of, const Endpoint& endpoint) noexcept;
 

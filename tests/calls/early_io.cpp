@@ -49,6 +49,7 @@ void everything(const Arguments& words) {
     say("a socket: %s", S_ISSOCK(status.st_mode) ? "yes" : "no");
     told("listen", listen(fd, 1));
     told("accept", accept(fd, nullptr, nullptr));
+    observe_local(fd);
     observe_peer(fd);
     observe_error(fd);
     observe_poll(fd);

@@ -2,6 +2,7 @@
 #include "shim/connect.hpp"
 
 #include "shim/hooks/hook.hpp"
+#include "shim/passing.hpp"
 
 #include <algorithm>
 
@@ -39,8 +40,10 @@ EXPORT ssize_t sendto(int fd, const void* octets, size_t count, int flags, const
         [&] { return real::send(fd, octets, count, flags & ~MSG_FASTOPEN); });
 }
 
-EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-    if (message == nullptr || message->msg_name == nullptr) return real::sendmsg(fd, message, flags);
+namespace {
+
+ssize_t send_message(int fd, const msghdr* message, int flags) {
+    if (message->msg_name == nullptr) return real::sendmsg(fd, message, flags);
     return send_after(
         fd, static_cast<const sockaddr*>(message->msg_name), message->msg_namelen, flags,
         [&] { return real::sendmsg(fd, message, flags); },
@@ -52,11 +55,25 @@ EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
         });
 }
 
+} // namespace
+
+EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+    if (message == nullptr) return real::sendmsg(fd, message, flags);
+    if (shim::passes_descriptors(*message)) [[unlikely]] {
+        shim::PassedDescriptors passed(*message);
+        if (passed.error() != 0) return (errno = passed.error(), -1);
+        auto with_them = *message;
+        passed.put_into(with_them);
+        return send_message(fd, &with_them, flags);
+    }
+    return send_message(fd, message, flags);
+}
+
 EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-    const bool named = messages != nullptr && std::any_of(messages, messages + count, [](const mmsghdr& m) {
-                           return m.msg_hdr.msg_name != nullptr;
-                       });
-    if (!named) return real::sendmmsg(fd, messages, count, flags);
+    const bool judged = messages != nullptr && std::any_of(messages, messages + count, [](const mmsghdr& m) {
+                            return m.msg_hdr.msg_name != nullptr || shim::passes_descriptors(m.msg_hdr);
+                        });
+    if (!judged) return real::sendmmsg(fd, messages, count, flags);
     // Each on its own, as the kernel sends them: those before a failure have gone, and are counted.
     for (unsigned i = 0; i < count; ++i) {
         const auto sent = sendmsg(fd, &messages[i].msg_hdr, flags);

@@ -48,6 +48,7 @@ EXPORT long syscall(long number, ...) {
     case SYS_sendto:
         return ::sendto(as<int>(a[0]), as<const void*>(a[1]), as<size_t>(a[2]), as<int>(a[3]),
                         as<const sockaddr*>(a[4]), as<socklen_t>(a[5]));
+    case SYS_shutdown: return ::shutdown(as<int>(a[0]), as<int>(a[1]));
     case SYS_socket: return ::socket(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]));
 #ifdef SYS_dup2
     case SYS_dup2: return ::dup2(as<int>(a[0]), as<int>(a[1]));

@@ -18,6 +18,10 @@ EXPORT int setsockopt(int fd, int level, int name, const void* value, socklen_t 
                         [&] { return real::setsockopt(fd, level, name, value, size); });
 }
 
+EXPORT int shutdown(int fd, int how) noexcept {
+    return shim::settle([&] { return shim::shutdown(fd, how); }, [&] { return real::shutdown(fd, how); });
+}
+
 EXPORT int getsockname(int fd, sockaddr* address, socklen_t* size) {
     return shim::settle([&] { return shim::getsockname(fd, address, size); },
                         [&] { return real::getsockname(fd, address, size); });
