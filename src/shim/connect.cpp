@@ -5,6 +5,7 @@
 #include "sys/log.hpp"
 #include "sys/peers.hpp"
 #include "sys/real.hpp"
+#include "sys/signals_held.hpp"
 #include "sys/socket_options.hpp"
 
 #include <netinet/in.h>
@@ -81,7 +82,7 @@ Verdict<> connect_again(int fd, const Socket& socket) {
         if (!is_blocking(fd)) return Verdict<>::fail(EALREADY);
         // An interrupted one, taken up again: it waits for what has gone on meanwhile.
         pollfd stand_in{fd, POLLOUT, 0};
-        if (real::poll(&stand_in, nfds_t{1}, -1) < 0) return Verdict<>::fail(errno);
+        if (sys::poll_with_signals(stand_in, -1) < 0) return Verdict<>::fail(errno);
         const auto settled = sys::find_socket(fd);
         return settled ? connect_again(fd, *settled) : Verdict<>::fail(EBADF);
     }
@@ -176,6 +177,7 @@ Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) 
 } // namespace
 
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
+    const sys::SignalsHeld held;
     if (sys::is_nowhere(address) || size < sizeof(sa_family_t) || size > sizeof(sockaddr_storage))
         return Verdict<>::pass();
     if (address->sa_family == AF_UNSPEC) return disconnect(fd);

@@ -3,6 +3,7 @@
 #include "sys/internal_fds.hpp"
 #include "sys/log.hpp"
 #include "sys/real.hpp"
+#include "sys/signals_held.hpp"
 #include "sys/socket_options.hpp"
 #include "sys/upstreams.hpp"
 
@@ -438,8 +439,8 @@ int drive(Dial& dial, Dial::Clock::time_point patience) {
                         0}; // POLLIN and POLLOUT are EPOLLIN and EPOLLOUT
         const auto left =
             std::chrono::ceil<std::chrono::milliseconds>(std::min(wait.deadline, patience) - now).count();
-        const int ready = real::poll(&interest, nfds_t{1},
-                                     static_cast<int>(std::clamp<decltype(left)>(left, 0, 3'600'000)));
+        const int ready = sys::poll_with_signals(
+            interest, static_cast<int>(std::clamp<decltype(left)>(left, 0, 3'600'000)));
         if (ready < 0 && errno == EINTR && sys::some_handler_interrupts()) return EINTR;
     }
 }

@@ -5,10 +5,11 @@
 // Itanium C++ ABI, Exception Handling §2.4.2: the runtime keeps a header right before the object, which must
 // be zero. Ours leaves more room than any version's header takes. Without memory, a few places in .bss serve:
 // enough for one std::bad_alloc a thread on its way to becoming ENOMEM.
+#include "shim/memory.hpp"
+
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -24,7 +25,7 @@ constinit std::array<Place, 16> reserve{};
 constinit std::array<std::atomic<bool>, reserve.size()> taken{};
 
 void* allocate(std::size_t size) noexcept {
-    if (void* memory = std::calloc(1, size)) return memory;
+    if (void* memory = socksify::shim::allocate(size)) return std::memset(memory, 0, size);
     if (size > sizeof(Place)) std::terminate();
     for (std::size_t i = 0; i < reserve.size(); ++i)
         if (!taken[i].exchange(true)) return std::memset(&reserve[i], 0, sizeof(Place));
@@ -34,7 +35,7 @@ void* allocate(std::size_t size) noexcept {
 void release(void* memory) noexcept {
     for (std::size_t i = 0; i < reserve.size(); ++i)
         if (memory == &reserve[i]) return taken[i].store(false);
-    std::free(memory);
+    socksify::shim::release(memory);
 }
 
 } // namespace

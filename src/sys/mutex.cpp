@@ -11,28 +11,33 @@ constinit std::array<std::atomic<void (*)()>, 8> handlers{};
 constinit std::atomic<unsigned> forks{0};
 constinit pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/// Those that this thread's fork() took: others may be used for the first time meanwhile.
+[[gnu::tls_model("initial-exec")]] constinit thread_local std::array<Mutex*, enlisted.size()> taken{};
+
 } // namespace
 
-void prepare_fork() noexcept {
-    forks.fetch_add(1); // in both: the child's copy is made after it
-    for (auto& mutex : enlisted)
-        if (auto* m = mutex.load()) pthread_mutex_lock(&m->mutex_);
-}
-
-static void after_fork_in_parent() noexcept {
-    for (unsigned i = static_cast<unsigned>(LockRank::count); i-- > 0;)
-        if (auto* m = enlisted[i].load()) m->unlock();
-}
-
-void after_fork_in_child() noexcept {
-    after_fork_in_parent(); // this thread took them: it may let go of them in either process
-    for (auto& handler : handlers)
-        if (auto* run = handler.load()) run();
-}
-
-static void register_handlers() { pthread_atfork(prepare_fork, after_fork_in_parent, after_fork_in_child); }
+struct AtFork {
+    static void prepare() noexcept {
+        signals::hold();
+        forks.fetch_add(1); // in both: the child's copy is made after it
+        for (std::size_t i = 0; i < enlisted.size(); ++i)
+            if ((taken[i] = enlisted[i].load()) != nullptr) pthread_mutex_lock(&taken[i]->mutex_);
+    }
+    static void in_parent() noexcept {
+        for (std::size_t i = taken.size(); i-- > 0;)
+            if (taken[i] != nullptr) pthread_mutex_unlock(&taken[i]->mutex_);
+        signals::release();
+    }
+    static void in_child() noexcept {
+        in_parent(); // this thread took them: it may let go of them in either process
+        for (auto& handler : handlers)
+            if (auto* run = handler.load()) run();
+    }
+    static void enlist() { pthread_atfork(prepare, in_parent, in_child); }
+};
 
 void Mutex::lock() noexcept {
+    signals::hold();
     pthread_mutex_lock(&mutex_);
     if (!enlisted_) [[unlikely]]
         enlist();
@@ -42,7 +47,7 @@ void Mutex::enlist() noexcept {
     // The lock is let go first: fork() might be waiting for it while it holds the lock that pthread_atfork
     // wants.
     pthread_mutex_unlock(&mutex_);
-    pthread_once(&once, register_handlers);
+    pthread_once(&once, AtFork::enlist);
     pthread_mutex_lock(&mutex_);
     if (enlisted_) return;
     enlisted_ = true;
@@ -52,7 +57,7 @@ void Mutex::enlist() noexcept {
 unsigned fork_count() noexcept { return forks.load(); }
 
 void at_fork_in_child(void (*handler)()) noexcept {
-    pthread_once(&once, register_handlers);
+    pthread_once(&once, AtFork::enlist);
     for (auto& slot : handlers) {
         void (*empty)() = nullptr;
         if (slot.load() == handler || slot.compare_exchange_strong(empty, handler) || empty == handler)

@@ -1,16 +1,28 @@
 // Locks that survive fork(): before it, every lock here is taken in one order; after it, parent and child let
 // go.
 //
-// A lock is held for a few loads and stores, never over a system call, so fork() waits for next to nothing.
+// A lock is held for a few loads and stores, with signals held back, so fork() waits for next to nothing.
 // The child of a program with threads may then use the library as freely as it may use malloc.
 #pragma once
+
+#include "sys/signals_held.hpp"
 
 #include <pthread.h>
 
 namespace socksify::sys {
 
 /// The order in which locks may nest, and in which fork() takes them.
-enum class LockRank : unsigned { two_parked, rules, descriptors, features, upstreams, worker, limit, count };
+enum class LockRank : unsigned {
+    two_parked,
+    rules,
+    descriptors,
+    features,
+    upstreams,
+    worker,
+    limit,
+    memory,
+    count
+};
 
 class Mutex {
 public:
@@ -19,11 +31,13 @@ public:
     Mutex& operator=(const Mutex&) = delete;
 
     void lock() noexcept;
-    void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+    void unlock() noexcept {
+        pthread_mutex_unlock(&mutex_);
+        signals::release();
+    }
 
 private:
-    friend void prepare_fork() noexcept;
-    friend void after_fork_in_child() noexcept;
+    friend struct AtFork;
     void enlist() noexcept;
 
     pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
@@ -39,8 +53,14 @@ public:
     ObjectMutex(const ObjectMutex&) = delete;
     ObjectMutex& operator=(const ObjectMutex&) = delete;
 
-    void lock() noexcept { pthread_mutex_lock(&mutex_); }
-    void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+    void lock() noexcept {
+        signals::hold();
+        pthread_mutex_lock(&mutex_);
+    }
+    void unlock() noexcept {
+        pthread_mutex_unlock(&mutex_);
+        signals::release();
+    }
     void renew_in_child() noexcept { pthread_mutex_init(&mutex_, nullptr); }
 
 private:

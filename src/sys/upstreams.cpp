@@ -2,6 +2,7 @@
 
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
+#include "sys/signals_held.hpp"
 
 #include <algorithm>
 #include <array>
@@ -31,6 +32,7 @@ std::vector<Endpoint> resolve(const Endpoint& endpoint) {
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* list = nullptr;
     std::vector<Endpoint> found;
+    const SignalsOpen may_wait;
     if (real::getaddrinfo(endpoint.host.text().c_str(), nullptr, &hints, &list) != 0) return found;
     for (const auto* entry = list; entry != nullptr; entry = entry->ai_next)
         if (auto address = to_endpoint(entry->ai_addr, entry->ai_addrlen)) {

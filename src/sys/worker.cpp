@@ -5,6 +5,7 @@
 #include "sys/log.hpp"
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
+#include "sys/signals_held.hpp"
 
 #include <algorithm>
 #include <array>
@@ -179,6 +180,7 @@ private:
 };
 
 void* thread_main(void*) {
+    signals::hold(); // for good: it takes none anyway, and each lock is cheaper so
     Loop().run();
     return nullptr;
 }

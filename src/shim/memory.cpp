@@ -1,0 +1,102 @@
+// The library's own memory, in place of malloc().
+//
+// A program may call connect() where it may not call malloc(): in a signal handler, between fork() and exec,
+// and in an allocator's own code (jemalloc, tcmalloc, a sanitizer). So what the library needs comes from
+// mmap() in slabs, and goes back to a list of its size. It is little: some kilobytes for a process that
+// connects, none for one that does not.
+//
+// Allocations are held together by a lock with signals held back. Sizes above a slab's share are mapped one
+// by one.
+#include "shim/memory.hpp"
+
+#include "sys/mutex.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <mutex>
+#include <new>
+#include <sys/mman.h>
+#include <utility>
+
+namespace socksify::shim {
+namespace {
+
+constexpr std::size_t slab_size = 64 * 1024;
+constexpr std::size_t smallest = 32;
+constexpr std::size_t largest_shared = slab_size / 8;
+
+/// Before each block, so that delete needs no size; as large as the strictest alignment.
+struct alignas(std::max_align_t) Header {
+    std::size_t size; ///< of the whole, header included: a power of two, or what was mapped
+};
+struct Free {
+    Free* next;
+};
+
+constexpr std::size_t class_of(std::size_t size) {
+    return static_cast<std::size_t>(std::countr_zero(size / smallest));
+}
+
+constinit sys::Mutex mutex{sys::LockRank::memory};
+constinit std::array<Free*, class_of(largest_shared) + 1> free_lists{}; // under mutex
+constinit std::byte* slab = nullptr;                                    // under mutex
+constinit std::size_t slab_left = 0;
+
+void* map(std::size_t size) noexcept {
+    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? nullptr : memory;
+}
+
+/// Under the lock: `size` octets that are nobody's.
+void* cut(std::size_t size) noexcept {
+    if (slab_left < size) {
+        auto* fresh = static_cast<std::byte*>(map(slab_size));
+        if (fresh == nullptr) return nullptr;
+        slab = fresh; // what was left of the old one is less than the block that did not fit
+        slab_left = slab_size;
+    }
+    slab_left -= size;
+    return std::exchange(slab, slab + size);
+}
+
+} // namespace
+
+void* allocate(std::size_t wanted) noexcept {
+    if (wanted > PTRDIFF_MAX - 2 * slab_size) return nullptr;
+    auto size = std::bit_ceil(std::max(wanted + sizeof(Header), smallest));
+    void* memory = nullptr;
+    if (size > largest_shared) {
+        size = wanted + sizeof(Header);
+        memory = map(size);
+    } else {
+        const std::lock_guard lock(mutex);
+        auto*& list = free_lists[class_of(size)];
+        memory = list != nullptr ? static_cast<void*>(std::exchange(list, list->next)) : cut(size);
+    }
+    return memory == nullptr ? nullptr : new (memory) Header{size} + 1;
+}
+
+void release(void* block) noexcept {
+    if (block == nullptr) return;
+    auto* header = static_cast<Header*>(block) - 1;
+    const auto size = header->size;
+    if (size > largest_shared) {
+        munmap(header, size);
+        return;
+    }
+    const std::lock_guard lock(mutex);
+    auto*& list = free_lists[class_of(size)];
+    list = new (header) Free{list};
+}
+
+} // namespace socksify::shim
+
+// The forms for arrays, for sizes and for nothrow come down to these two in libstdc++.
+void* operator new(std::size_t size) {
+    if (void* memory = socksify::shim::allocate(size)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* block) noexcept { socksify::shim::release(block); }
+void operator delete(void* block, std::size_t) noexcept { socksify::shim::release(block); }

@@ -1,0 +1,45 @@
+// No signal handler runs in this thread meanwhile.
+//
+// connect(), close() and most others that we take over are async-signal-safe (POSIX.1-2017, 2.4.3): a handler
+// may call them, whatever it interrupts. What it must not interrupt is us, with a lock or half-done: so
+// signals wait as long as a lock is held, and during a connect() except where that waits itself.
+#pragma once
+
+#include <csignal>
+#include <poll.h>
+
+namespace socksify::sys {
+
+namespace signals {
+/// They nest: only the outermost pair makes system calls.
+void hold() noexcept;
+void release() noexcept;
+} // namespace signals
+
+class SignalsHeld {
+public:
+    SignalsHeld() noexcept { signals::hold(); }
+    ~SignalsHeld() { signals::release(); }
+    SignalsHeld(const SignalsHeld&) = delete;
+    SignalsHeld& operator=(const SignalsHeld&) = delete;
+};
+
+/// poll() of one descriptor, during which handlers run if they could before all this: they may use the
+/// library, or leave by siglongjmp(). A signal that has come since the outermost `SignalsHeld` makes it end
+/// with EINTR, as it would have ended the kernel's connect(). `timeout` in milliseconds; -1: none.
+int poll_with_signals(pollfd& interest, int timeout);
+
+/// Within `SignalsHeld`, for a call that may wait.
+class SignalsOpen {
+public:
+    SignalsOpen() noexcept;
+    ~SignalsOpen();
+    SignalsOpen(const SignalsOpen&) = delete;
+    SignalsOpen& operator=(const SignalsOpen&) = delete;
+
+private:
+    unsigned depth_;
+    sigset_t held_;
+};
+
+} // namespace socksify::sys
