@@ -1,5 +1,5 @@
 // Precompiled: what many files here include and nobody edits. Each file includes what it uses all the same.
-#pragma once
+// No #pragma once: GCC warns of it in a file that it compiles by itself, and nothing else includes this one.
 
 #include <algorithm>
 #include <array>
