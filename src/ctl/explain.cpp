@@ -246,7 +246,7 @@ private:
                                      const std::optional<Probe>& asked) {
         if (known.known == policy::Known::listed) return "asked just now, and taken into account";
         if (known.known == policy::Known::none) return "it has no LIST-FEATURES: " + describe_refusal(*asked);
-        const std::string unknown = asked ? "not known" : "not known here (--ask would ask now)";
+        std::string unknown = asked ? "not known" : "not known here (--ask would ask now)";
         switch (upstream.discover) {
         case policy::Discover::background:
             return unknown + "; the program's first connection has them asked for beside it, the next ones "

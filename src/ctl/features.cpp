@@ -47,7 +47,7 @@ public:
     }
 
 private:
-    static std::string with_value(std::string name, Bytes value) {
+    static std::string with_value(const std::string& name, Bytes value) {
         return value.empty() ? name : name + " [" + hex(value) + "]";
     }
 

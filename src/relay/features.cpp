@@ -62,7 +62,7 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
     return list;
 }
 
-std::vector<std::uint8_t> encode_list(FeatureList list, const TestBehaviour& test) {
+std::vector<std::uint8_t> encode_list(const FeatureList& list, const TestBehaviour& test) {
     if (!test.list_instead.empty()) return test.list_instead;
     const auto entries = list.octets();
     std::vector<std::uint8_t> out(entries.begin(), entries.end());

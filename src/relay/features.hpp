@@ -15,6 +15,6 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
                           double load);
 
 /// The list as it goes on the wire, with its END, or as `test_behaviour` spoils it.
-std::vector<std::uint8_t> encode_list(FeatureList list, const TestBehaviour& test);
+std::vector<std::uint8_t> encode_list(const FeatureList& list, const TestBehaviour& test);
 
 } // namespace socksify::relay

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <unistd.h>
 
@@ -66,7 +67,7 @@ LogLine& LogLine::add(std::string_view key, const Endpoint& value) {
 
 LogLine& LogLine::add_seconds(std::string_view key, double seconds) {
     if (!wanted_) return *this;
-    const auto milliseconds = static_cast<std::uint64_t>(seconds * 1000 + 0.5);
+    const auto milliseconds = std::llround(seconds * 1000);
     put(key,
         std::to_string(milliseconds / 1000) + "." + std::to_string(1000 + milliseconds % 1000).substr(1));
     return *this;

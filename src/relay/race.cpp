@@ -21,7 +21,7 @@ int more_telling(int a, int b) noexcept {
     return rank(b) > rank(a) ? b : a;
 }
 
-Race::Race(Executor executor, std::vector<Tcp::endpoint> addresses, Clock::time_point deadline)
+Race::Race(const Executor& executor, std::vector<Tcp::endpoint> addresses, Clock::time_point deadline)
     : executor_(executor),
       addresses_(std::move(addresses)),
       attempts_(addresses_.size()),

@@ -18,7 +18,7 @@ public:
     static Task<tl::expected<Socket, int>> run(Executor executor, std::vector<Tcp::endpoint> addresses,
                                                Clock::time_point deadline);
 
-    Race(Executor executor, std::vector<Tcp::endpoint> addresses, Clock::time_point deadline);
+    Race(const Executor& executor, std::vector<Tcp::endpoint> addresses, Clock::time_point deadline);
 
 private:
     void start_next();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sys/resource.h>
+#include <utility>
 
 namespace socksify::relay {
 namespace {
@@ -71,7 +72,7 @@ void Server::drain(milliseconds most, std::function<void()> then) {
         patience_.cancel();
         then();
     };
-    expect_end_within(most, [this, then] {
+    expect_end_within(most, [this, then = std::move(then)] {
         context_.ongoing.close();
         expect_end_within(grace_time, then);
     });

@@ -10,7 +10,7 @@ Service::Service(asio::io_context& io, Server& server)
     std::signal(SIGPIPE, SIG_IGN);
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr); // whoever started us may have blocked what we wait for
+    pthread_sigmask(SIG_SETMASK, &none, nullptr); // whoever started us may have blocked what we wait for
 }
 
 void Service::run() {
@@ -20,7 +20,7 @@ void Service::run() {
     // wrong status.
     sigset_t all;
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, nullptr);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
     if (server_.busy()) ::_exit(0); // to go would be to wait for those threads
 }
 

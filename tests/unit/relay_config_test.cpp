@@ -116,7 +116,7 @@ TEST_CASE("every key of the list is read: a value that fits none is an error at 
         const auto member = "\"" + std::string(info.key) + "\": null";
         const std::string object(info.object);
         const auto text = object.empty()        ? "{" + member + "}"
-                          : object == "rules[]" ? "{\"rules\": [{\"action\": \"deny\", " + member + "}]}"
+                          : object == "rules[]" ? R"({"rules": [{"action": "deny", )" + member + "}]}"
                                                 : "{\"" + object + "\": {" + member + "}}";
         CHECK(contains(complaint(text), "found "));
     }
@@ -137,7 +137,7 @@ TEST_CASE("comments are allowed, anything else that is not JSON is told with its
 TEST_CASE("listening beyond loopback takes authentication") {
     for (const auto* address : {"0.0.0.0:1080", "192.0.2.1:1080", "[::]:1080", "[2001:db8::1]:1080"}) {
         INFO(address);
-        const auto listen = "\"listen\": \"" + std::string(address) + "\"";
+        const auto listen = R"("listen": ")" + std::string(address) + "\"";
         const auto users = R"("users": {"alice": ")" + std::string(a_hash) + "\"}";
         CHECK(contains(complaint("{" + listen + "}"), "beyond loopback"));
         CHECK(contains(

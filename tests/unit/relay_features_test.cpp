@@ -68,7 +68,7 @@ TEST_CASE("server information is told when there is some") {
 TEST_CASE("SCOPE names what the answer depends on, and nothing else") {
     const auto scope = [](std::string_view rules, bool per_destination) {
         const auto config =
-            read("{\"features\": {\"per_destination\": " + std::string(per_destination ? "true" : "false") +
+            read(R"({"features": {"per_destination": )" + std::string(per_destination ? "true" : "false") +
                  "}, \"rules\": " + std::string(rules) + "}");
         const auto list = list_of(config);
         const auto value = list.text(Tag::fdl, subtag_scope);
@@ -109,7 +109,7 @@ TEST_CASE("per destination, CONNECT is listed if it may go to the host of intere
 TEST_CASE("a spoilt list is spoilt as configured") {
     const auto encoded = [](std::string_view test) {
         const auto config =
-            read("{\"features\": {\"names\": false}, \"test_behaviour\": " + std::string(test) + "}");
+            read(R"({"features": {"names": false}, "test_behaviour": )" + std::string(test) + "}");
         return hex(encode_list(list_of(config), config.test));
     };
     const std::string honest = "01 05 01 00 02 01 00 02 04 00 03 00 00 04 01 00 04 10 01 01";
