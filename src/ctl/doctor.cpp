@@ -196,17 +196,17 @@ private:
                     "look for a package that is linked dynamically, or set a proxy in the program itself");
             return;
         }
-        ok("linking", architecture(elf) + ", linked dynamically");
+        ok("linking", policy::architecture(elf) + ", linked dynamically");
         if (::access(elf.interpreter.c_str(), X_OK) != 0)
             problem("loader", "its loader " + shown(elf.interpreter) + " is not there: " + error_text(errno),
                     "the program does not run at all: install the libraries of its architecture");
-        switch (libc_of(elf.interpreter)) {
-        case Libc::glibc: break;
-        case Libc::musl:
+        switch (policy::libc_of(elf.interpreter)) {
+        case policy::Libc::glibc: break;
+        case policy::Libc::musl:
             problem("libc", "it is made for musl (" + shown(elf.interpreter) + "), and the library for glibc",
                     "use a build of the program for glibc, or build socksify where musl is the libc");
             return;
-        case Libc::unknown:
+        case policy::Libc::unknown:
             warning("libc", "its loader " + shown(elf.interpreter) + " is none that doctor knows",
                     "see with: socksify -v COMMAND");
         }
@@ -237,17 +237,17 @@ private:
         Elf native; // where there is no program: the library that is for this one
         if (program == nullptr) {
             if (const auto self = File::open("/proc/self/exe"))
-                if (auto elf = read_elf(self->reader())) native = std::move(*elf);
+                if (auto elf = policy::read_elf(self->reader())) native = std::move(*elf);
             program = &native;
         }
         std::string found;
-        for (const auto& file : library_files(path, *program))
+        for (const auto& file : policy::library_files(path, *program))
             if (found.empty() && ::access(file.c_str(), F_OK) == 0) found = file;
         if (found.empty()) {
             const auto files = library_files(path, *program);
             problem("library",
                     "there is no " + joined({files.begin(), files.end()}) +
-                        (files.size() > 1 ? ", so none for " + architecture(*program) : ""),
+                        (files.size() > 1 ? ", so none for " + policy::architecture(*program) : ""),
                     "install socksify" + std::string(files.size() > 1 ? " for that architecture" : "") +
                         ", or say --library PATH; without it, ld.so only warns, and all goes the direct way");
             return;
@@ -261,14 +261,14 @@ private:
                     "write it from / on");
         const auto file = File::open(found);
         if (!file) return problem("library", shown(found) + " can't be read: " + error_text(errno));
-        const auto elf = read_elf(file->reader());
+        const auto elf = policy::read_elf(file->reader());
         if (!elf || elf->kind != Elf::Kind::shared || !elf->is_dynamic)
             return problem("library", shown(found) + " is no shared library", "install socksify again");
-        if (!same_architecture(*elf, *program))
+        if (!policy::same_architecture(*elf, *program))
             return problem(
                 "library",
-                shown(found) + " is for " + architecture(*elf) + ", the program for " +
-                    architecture(*program),
+                shown(found) + " is for " + policy::architecture(*elf) + ", the program for " +
+                    policy::architecture(*program),
                 "install socksify for that architecture; as it is, ld.so only warns, and all goes the direct "
                 "way");
         if (file->is_mounted(ST_NOEXEC))
@@ -285,7 +285,7 @@ private:
         const auto loader = real_path(program.interpreter);
         const auto libc = loader.substr(0, loader.rfind('/') + 1) + "libc.so.6";
         const auto file = File::open(libc);
-        const auto elf = file ? read_elf(file->reader()) : tl::unexpected(ElfError::not_elf);
+        const auto elf = file ? policy::read_elf(file->reader()) : tl::unexpected(ElfError::not_elf);
         if (!elf || elf->offered_versions.empty()) return true;
         std::vector<std::string> lacking;
         for (const auto& version : library.libc_versions)
@@ -369,7 +369,7 @@ private:
         for (const auto& step : launch.steps) {
             Json one{{"path", step.path}, {"real", step.real}, {"kind", name_of(step.kind)}};
             if (step.elf) {
-                one["architecture"] = architecture(*step.elf);
+                one["architecture"] = policy::architecture(*step.elf);
                 one["interpreter"] = step.elf->has_interpreter ? Json(step.elf->interpreter) : Json();
                 one["go"] = step.elf->is_go;
                 one["needed"] = step.elf->needed;

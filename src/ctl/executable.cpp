@@ -133,7 +133,7 @@ private:
         step.path = path;
         step.real = real_path(path);
         const auto head = file->text(first_line_most);
-        auto elf = read_elf(file->reader());
+        auto elf = policy::read_elf(file->reader());
         const auto shebang = shebang_of(head);
         std::optional<Words> next;
         if (elf) {

@@ -1,11 +1,14 @@
 // What the kernel makes of a command: the file that PATH gives, and the interpreters behind it.
 #pragma once
 
-#include "ctl/elf.hpp"
+#include "policy/elf.hpp"
 
 #include <optional>
 
 namespace socksify::ctl {
+
+using policy::Elf;
+using policy::ElfError;
 
 /// One file on the way from a command to the program that runs in the end.
 struct Step {

@@ -1,13 +1,15 @@
 // A file that is looked at and never believed: opened without waiting, read where it is asked for.
 #pragma once
 
-#include "ctl/elf.hpp"
+#include "policy/elf.hpp"
 
 #include <memory>
 #include <optional>
 #include <sys/stat.h>
 
 namespace socksify::ctl {
+
+using policy::ReadAt;
 
 /// Shared by the copies of its reader; closed with the last of them.
 class File {

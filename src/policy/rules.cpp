@@ -80,6 +80,18 @@ NameAnswer answer_name(const Config& config, const Host& name, std::string_view 
     return answer(config.otherwise.kind == Action::Kind::direct);
 }
 
+bool is_always_direct(const Config& config, std::string_view program) noexcept {
+    if (config.loopback == Loopback::block) return false;
+    for (const auto& rule : config.rules) {
+        if (!allows_program(rule, program)) continue;
+        if (rule.action.kind != Action::Kind::direct) return false;
+        const bool is_for_all = rule.operations.empty() && rule.protocols.empty() && rule.ports.empty() &&
+                                rule.destinations.empty();
+        if (is_for_all) return true; // nothing gets past this rule
+    }
+    return config.otherwise.kind == Action::Kind::direct;
+}
+
 std::string reason(const Config& config, const Decision& decision) {
     if (decision.rule == by_loopback) return "loopback";
     if (decision.rule == by_default) return "the default";

@@ -33,6 +33,10 @@ enum class NameAnswer : std::uint8_t { locally, from_pool };
 /// it would be direct whatever they are; then the machine's resolver may be asked. For an address: `locally`.
 NameAnswer answer_name(const Config& config, const Host& name, std::string_view program) noexcept;
 
+/// Whether each connection that `program` can make would be direct: then nothing is lost if the library is
+/// not in it. Loopback counts as direct unless the rules speak of it.
+bool is_always_direct(const Config& config, std::string_view program) noexcept;
+
 /// Why it was decided so: "rule 3 (line 17)", counted from 1, with the rule's comment if there is one; "the
 /// default"; "loopback".
 std::string reason(const Config& config, const Decision& decision);

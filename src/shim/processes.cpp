@@ -1,42 +1,45 @@
 #include "shim/processes.hpp"
 
+#include "policy/rules.hpp"
+#include "sys/address.hpp"
+#include "sys/initial_environment.hpp"
 #include "sys/keep_errno.hpp"
+#include "sys/log.hpp"
+#include "sys/program_file.hpp"
 #include "sys/real.hpp"
+#include "sys/rules.hpp"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <sys/mman.h>
+#include <utility>
 
 namespace socksify::shim {
 namespace {
 
-constexpr std::string_view library = "libsocksify.so";
 constexpr std::string_view preload = "LD_PRELOAD=";
 
-/// What the next process finds its rules, and its voice, by. HOME counts: the user's rules file lies below
-/// it.
-constexpr std::array<std::string_view, 8> needed{
-    preload, "SOCKSIFY_CONFIG=", "SOCKSIFY_PROXY=", "SOCKSIFY_LOG=", "SOCKSIFY_LOG_FILE=", "XDG_CONFIG_HOME=",
-    "HOME=", "ALL_PROXY="};
+constexpr std::string_view config = "SOCKSIFY_CONFIG=";
+
+/// What the next process finds its rules, and its voice, by. That they lie below HOME needs no HOME: where
+/// this process found them is handed on as SOCKSIFY_CONFIG.
+constexpr std::array<std::string_view, 7> needed{
+    preload, config, "SOCKSIFY_PROXY=", "SOCKSIFY_LOG=", "SOCKSIFY_LOG_FILE=", "ALL_PROXY=", "all_proxy="};
+
+/// Statically linked, part of every Debian, and harmless: dpkg runs it after each library.
+bool opens_no_sockets(std::string_view program) noexcept { return program == "/usr/sbin/ldconfig"; }
 
 bool names(std::string_view entry, std::string_view variable) noexcept { return entry.starts_with(variable); }
 
-bool preloads_us(std::string_view entry) noexcept {
-    return names(entry, preload) && entry.find(library) != std::string_view::npos;
-}
-
 bool has_library(char* const* list) noexcept {
     for (; list != nullptr && *list != nullptr; ++list)
-        if (preloads_us(*list)) return true;
+        if (sys::preloads_us(*list)) return true;
     return false;
-}
-
-std::size_t length_of(char* const* list) noexcept {
-    std::size_t length = 0;
-    while (list != nullptr && list[length] != nullptr) ++length;
-    return length;
 }
 
 const char* find(char* const* list, std::string_view variable) noexcept {
@@ -45,93 +48,169 @@ const char* find(char* const* list, std::string_view variable) noexcept {
     return nullptr;
 }
 
-/// The environment that this process began with, NUL after each entry, read into `to`. The octets read, or 0.
-std::size_t read_initial_environment(char* to, std::size_t room) noexcept {
-    const int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    std::size_t size = 0;
-    for (ssize_t got = 0; size < room && (got = real::read(fd, to + size, room - size)) > 0;)
-        size += static_cast<std::size_t>(got);
-    real::close(fd);
-    return size;
+constexpr std::size_t largest_environment = 1024 * 1024;
+
+/// Whether a program with this list would look for the user's rules file somewhere else than we did.
+bool looks_elsewhere(char* const* list) noexcept {
+    if (find(list, config) != nullptr) return false;
+    for (const std::string_view variable : {"HOME=", "XDG_CONFIG_HOME="}) {
+        const char* ours = find(environ, variable);
+        const char* its = find(list, variable);
+        if ((ours == nullptr) != (its == nullptr) || (ours != nullptr && std::strcmp(ours, its) != 0))
+            return true;
+    }
+    return false;
 }
 
-/// Calls `visit(entry)` for each whole entry of such a block; the entries are C strings.
-template <class Visit>
-void for_each_entry(const char* block, std::size_t size, Visit visit) {
-    for (const char* end = block + size; block < end;) {
-        const auto length = strnlen(block, static_cast<std::size_t>(end - block));
-        if (block + length == end) return; // cut off
-        visit(block);
-        block += length + 1;
+/// Memory for one list. It goes from caller to caller. A child of vfork() that execs never gives it back, but
+/// it has the thread of its parent: that one finds it there.
+constexpr std::size_t block_size = 4 * largest_environment; // untouched pages cost nothing
+[[gnu::tls_model("initial-exec")]] constinit thread_local char* block_of_thread = nullptr;
+constinit std::atomic<char*> spare_block{nullptr};
+
+char* take_block() noexcept {
+    if (block_of_thread == nullptr) block_of_thread = spare_block.exchange(nullptr);
+    if (block_of_thread != nullptr) return block_of_thread;
+    void* memory =
+        mmap(nullptr, block_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? nullptr : block_of_thread = static_cast<char*>(memory);
+}
+
+void give_block_back() noexcept {
+    if (char* other = spare_block.exchange(std::exchange(block_of_thread, nullptr)))
+        munmap(other, block_size);
+}
+
+/// Writes a list and its strings into one block, from both ends of it. What has no room is left out.
+class ListWriter {
+public:
+    ListWriter(char* begin, char* end) noexcept : list_(reinterpret_cast<const char**>(begin)), end_(end) {}
+
+    void add(const char* entry) noexcept {
+        if (reinterpret_cast<char*>(list_ + size_ + 2) <= end_) list_[size_++] = entry;
+    }
+    /// "VARIABLE=VALUE", of two parts.
+    void add(std::string_view variable, std::string_view value) noexcept {
+        const auto room = end_ - reinterpret_cast<char*>(list_ + size_ + 2);
+        if (room <= static_cast<std::ptrdiff_t>(variable.size() + value.size())) return;
+        end_ -= variable.size() + value.size() + 1;
+        *std::copy(value.begin(), value.end(), std::copy(variable.begin(), variable.end(), end_)) = '\0';
+        add(end_);
+    }
+    char* const* list() noexcept {
+        list_[size_] = nullptr;
+        return const_cast<char* const*>(list_); // exec*() promise not to write to it
+    }
+    [[nodiscard]] bool has(std::string_view variable) noexcept { return find(list(), variable) != nullptr; }
+
+private:
+    const char** list_;
+    std::size_t size_ = 0;
+    char* end_;
+};
+
+/// What the rules need beside their own place: the variables that hold passwords.
+void add_what_rules_need(ListWriter& to) {
+    const auto& rules = sys::rules();
+    if (!rules.file.empty() && !to.has(config)) to.add(config, rules.file);
+    for (const auto& upstream : rules.config.upstreams) {
+        const auto& variable = upstream.password_source.environment;
+        if (!variable.empty() && !to.has(variable + "=")) to.add(variable + "=", upstream.password);
     }
 }
-
-constexpr std::size_t largest_environment = 1024 * 1024;
 
 } // namespace
 
 ChildEnvironment::ChildEnvironment(char* const* given) noexcept : list_(given) {
-    if (!has_library(given)) build(given);
+    if (!has_library(given) || looks_elsewhere(given)) build(given);
 }
 
 ChildEnvironment::~ChildEnvironment() {
     const sys::KeepErrno keep;
-    if (memory_ != nullptr) munmap(memory_, size_);
+    if (block_of_thread != nullptr) give_block_back();
 }
 
 void ChildEnvironment::build(char* const* given) noexcept {
     const sys::KeepErrno keep;
-    // In one block: the new list, a joined LD_PRELOAD, the initial environment.
-    const auto count = length_of(given);
-    const auto list_size = (count + needed.size() + 1) * sizeof(char*);
-    const char* theirs = find(given, preload);
-    const auto joined_room = (theirs != nullptr ? std::strlen(theirs) : 0) + 4096;
-    size_ = list_size + joined_room + largest_environment;
-    void* memory =
-        mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return;
-    memory_ = memory;
-    auto** list = static_cast<const char**>(memory);
-    char* joined = static_cast<char*>(memory) + list_size;
-    char* initial = joined + joined_room;
-    const auto initial_size = read_initial_environment(initial, largest_environment);
-
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < count; ++i)
-        if (!names(given[i], preload)) list[size++] = given[i];
-    bool found_library = false;
-    for_each_entry(initial, initial_size, [&](const char* entry) {
-        for (const auto variable : needed) {
-            if (!names(entry, variable) || size >= count + needed.size()) continue;
-            if (variable != preload) {
-                if (find(given, variable) == nullptr) list[size++] = entry;
-                continue;
-            }
-            if (found_library || !preloads_us(entry) || std::strlen(entry) >= 4096) continue;
-            found_library = true;
-            list[size++] = joined;
-            char* end = stpcpy(joined, entry);
-            if (theirs != nullptr) stpcpy(stpcpy(end, ":"), theirs + preload.size());
-        }
+    char* initial = take_block();
+    if (initial == nullptr) return;
+    const auto initial_size = sys::read_initial_environment(initial, largest_environment);
+    const char* library_entry = nullptr;
+    sys::for_each_entry(initial, initial_size, [&](const char* entry) {
+        if (sys::preloads_us(entry)) library_entry = entry;
     });
     // Not started by LD_PRELOAD (/etc/ld.so.preload reaches the child by itself): nothing of ours to put
     // back.
-    if (!found_library) return;
-    list[size] = nullptr;
-    list_ = const_cast<char* const*>(list); // exec*() promise not to write to it
+    if (library_entry == nullptr) return;
+
+    ListWriter to(initial + largest_environment, initial + block_size);
+    const char* theirs = find(given, preload);
+    if (theirs != nullptr && sys::preloads_us(theirs)) to.add(theirs);
+    else if (theirs == nullptr) to.add(library_entry);
+    else {
+        std::array<char, 8192> joined;
+        const int size =
+            std::snprintf(joined.data(), joined.size(), "%s:%s", library_entry, theirs + preload.size());
+        if (size < 0 || static_cast<std::size_t>(size) >= joined.size()) to.add(library_entry);
+        else to.add("", joined.data());
+    }
+    for (auto* entry = given; entry != nullptr && *entry != nullptr; ++entry)
+        if (!names(*entry, preload)) to.add(*entry);
+    sys::for_each_entry(initial, initial_size, [&](const char* entry) {
+        for (const auto variable : needed)
+            if (names(entry, variable) && !to.has(variable)) to.add(entry);
+    });
+    try {
+        add_what_rules_need(to);
+    } catch (const std::bad_alloc&) {
+        // The child will find no rules, and refuse everything.
+    }
+    list_ = to.list();
+}
+
+int refusal_to_execute(const char* path, const ChildEnvironment& environment) {
+    if (sys::is_nowhere(path)) return 0;
+    const char* its_preload = find(environment.get(), preload);
+    try {
+        const auto program = sys::look_at_program(
+            path, its_preload != nullptr ? std::string_view(its_preload).substr(preload.size()) : "");
+        if (program.obstacle == sys::Obstacle::none || opens_no_sockets(program.path) ||
+            policy::is_always_direct(sys::rules().config, program.path))
+            return 0;
+        sys::log::line(sys::log::Level::error, "%s is not started: %s", program.path.c_str(),
+                       sys::explain(program).c_str());
+        return EACCES;
+    } catch (const std::bad_alloc&) {
+        return ENOMEM;
+    }
+}
+
+int refusal_to_execute_by_name(const char* file, const ChildEnvironment& environment) {
+    if (sys::is_nowhere(file)) return 0;
+    try {
+        return refusal_to_execute(sys::find_in_path(file).c_str(), environment);
+    } catch (const std::bad_alloc&) {
+        return ENOMEM;
+    }
+}
+
+std::string path_at(int directory, const char* path, int flags) {
+    const bool by_descriptor = (flags & AT_EMPTY_PATH) != 0 && *path == '\0';
+    if (!by_descriptor && (*path == '/' || directory == AT_FDCWD)) return path;
+    auto out = "/proc/self/fd/" + std::to_string(directory);
+    if (!by_descriptor) (out += '/') += path;
+    return out;
 }
 
 void restore_own_environment() {
     if (has_library(environ)) return;
     const ChildEnvironment whole(environ);
-    for (const auto variable : needed) {
-        const char* entry = find(whole.get(), variable);
-        if (entry == nullptr || find(environ, variable) == entry) continue;
-        const std::string_view text(entry);
-        char name[32];
-        name[variable.copy(name, variable.size() - 1)] = '\0';
-        setenv(name, text.substr(variable.size()).data(), 1);
+    for (auto* entry = whole.get(); entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text(*entry);
+        const auto variable = text.substr(0, text.find('=') + 1);
+        if (variable.empty() || find(environ, variable) == *entry) continue;
+        setenv(std::string(variable.substr(0, variable.size() - 1)).c_str(),
+               text.substr(variable.size()).data(), 1);
     }
 }
 

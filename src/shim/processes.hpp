@@ -4,11 +4,12 @@
 // the program's list lacks them. They are taken from the environment that this process was started with
 // (/proc/self/environ), which clearenv() does not reach.
 //
-// Most of this runs between vfork() and exec, in the parent's memory: nothing is allocated but by mmap, and
-// only when there is something to put back.
+// Most of this runs between vfork() and exec, in the parent's memory, with the parent's thread asleep: what
+// is allocated must be free again before the exec, or be found again by the parent.
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace socksify::shim {
 
@@ -27,9 +28,16 @@ private:
     void build(char* const* given) noexcept;
 
     char* const* list_;
-    void* memory_ = nullptr;
-    std::size_t size_ = 0;
 };
+
+/// Whether what `path` names may be executed under the rules: EACCES, said in one line, if the library can't
+/// be in it and the rules would not let all that it connects to go directly; else 0. The kernel's own
+/// objections are the kernel's to make.
+int refusal_to_execute(const char* path, const ChildEnvironment& environment);
+/// The same for the file that execvp() would take.
+int refusal_to_execute_by_name(const char* file, const ChildEnvironment& environment);
+/// The path by which execveat(2) finds its program.
+std::string path_at(int directory, const char* path, int flags);
 
 /// For functions that take the process's own list, system() and popen() among them: puts back into `environ`
 /// what is missing there.

@@ -1,21 +1,51 @@
 #include "sys/rules.hpp"
 
+#include "sys/initial_environment.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
 #include "sys/read_file.hpp"
 
 #include <atomic>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <sys/auxv.h>
 #include <unistd.h>
 #include <unwind.h>
 
 namespace socksify::sys {
 namespace {
 
-/// A variable's value, unless the program runs with privileges that its user does not have.
-const char* environment(const char* name) noexcept { return secure_getenv(name); }
+/// The variables that rules are found by: the program's, and, if it has cleared or rebuilt its environment,
+/// those that it was started with.
+class Environment {
+public:
+    Environment() {
+        if (getauxval(AT_SECURE) != 0) return;
+        for (auto* entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+            if (preloads_us(*entry)) return;
+        initial_.resize(largest);
+        initial_.resize(read_initial_environment(initial_.data(), initial_.size()));
+    }
+
+    /// Null if it is not set, or if the program runs with privileges that its user does not have.
+    const char* operator()(const char* name) const noexcept {
+        if (const char* value = secure_getenv(name)) return value;
+        const char* found = nullptr;
+        const std::string_view wanted(name);
+        for_each_entry(initial_.data(), initial_.size(), [&](const char* entry) {
+            if (std::string_view(entry).starts_with(wanted) && entry[wanted.size()] == '=')
+                found = entry + wanted.size() + 1;
+        });
+        return found;
+    }
+
+private:
+    static constexpr std::size_t largest = 1024 * 1024;
+
+    std::string initial_;
+};
 
 std::string own_path() {
     char path[4096];
@@ -23,7 +53,7 @@ std::string own_path() {
     return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
 }
 
-std::string user_file() {
+std::string user_file(const Environment& environment) {
     if (const char* base = environment("XDG_CONFIG_HOME"); base != nullptr && *base == '/')
         return std::string(base) + "/socksify/socksify.json";
     if (const char* home = environment("HOME"); home != nullptr && *home == '/')
@@ -44,6 +74,7 @@ Rules refuse_everything(std::string source, std::vector<std::string> problems, p
 
 /// Reads each upstream's password from where the rules say it is. One problem a line.
 std::vector<std::string> fetch_passwords(policy::Config& config, const std::string& source) {
+    const Environment environment;
     std::vector<std::string> problems;
     const auto complain = [&](const policy::Upstream& upstream, const std::string& what) {
         problems.push_back(source + ": upstreams." + upstream.name + "." + what);
@@ -93,7 +124,9 @@ bool is_socks_url(std::string_view url) noexcept {
 
 } // namespace
 
-Rules read_rules_file(const std::string& path) {
+namespace {
+
+Rules read_rules(const std::string& path) {
     const auto text = read_file(path);
     if (!text) return refuse_everything(path, {path + ": " + std::strerror(errno)}, policy::Loopback::block);
     auto config = policy::parse_config(*text);
@@ -103,6 +136,15 @@ Rules read_rules_file(const std::string& path) {
     return refuse_everything(path, std::move(problems), policy::Loopback::block);
 }
 
+} // namespace
+
+Rules read_rules_file(const std::string& path) {
+    auto rules = read_rules(path);
+    char resolved[PATH_MAX];
+    rules.file = realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+    return rules;
+}
+
 Rules rules_from_url(const std::string& url, const std::string& source) {
     auto config = policy::config_from_url(url);
     if (config) return usable(std::move(*config), source);
@@ -110,10 +152,11 @@ Rules rules_from_url(const std::string& url, const std::string& source) {
 }
 
 Rules find_rules() {
+    const Environment environment;
     const char* named = environment("SOCKSIFY_CONFIG");
     if (named != nullptr && *named != '\0') return read_rules_file(named);
     if (named == nullptr) {
-        for (const auto& path : {user_file(), std::string("/etc/socksify/socksify.json")})
+        for (const auto& path : {user_file(environment), std::string("/etc/socksify/socksify.json")})
             if (!path.empty() && access(path.c_str(), F_OK) == 0) return read_rules_file(path);
     }
     if (const char* url = environment("SOCKSIFY_PROXY"); url != nullptr && *url != '\0')

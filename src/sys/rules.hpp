@@ -10,7 +10,8 @@ namespace socksify::sys {
 
 struct Rules {
     policy::Config config;
-    std::string source;  ///< the file, or the variable that held a URL; for people
+    std::string source; ///< the file, or the variable that held a URL; for people
+    std::string file; ///< absolute path of the file that they were read from, or should have been; else empty
     std::string program; ///< absolute path of the running executable; empty if it can't be told
     /// Whether these are rules that somebody wrote. Otherwise everything is refused (with ENETUNREACH), and
     /// `problems` says why, a line each.

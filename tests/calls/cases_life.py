@@ -8,6 +8,16 @@ SLOW = (Script(at={Stage.REQUEST: later(WAY / 1000, honestly)}),)
 NEVER = (Script(at={Stage.REQUEST: silence}),)
 IDLE = 3200  # milliseconds, after which the worker is gone for sure
 
+WAYS_TO_EXECUTE = (
+    "execv",
+    "execve, no environment",
+    "execvp",
+    "execl",
+    "fexecve",
+    "execveat",
+    "syscall(SYS_execve)",
+)
+
 CASES = [
     Case(
         "worker / comes, ends when idle, comes again",
@@ -56,6 +66,47 @@ CASES = [
     Case("exec / posix_spawn", "processes spawn"),
     Case("exec / system and popen", "processes shell"),
     Case("exec / what can't be executed", "processes failures"),
+    Case(
+        "exec / a program that the library can't enter is refused",
+        "processes cannot_enter {victims}/static",
+        says="\n".join(f"{way}\n{way} = -1 EACCES\n{way}: status 0x100" for way in WAYS_TO_EXECUTE)
+        + "\nvfork\nposix_spawn = EACCES\nsystem = 126\n"
+        + "a script for it\na script for it = -1 EACCES\na script for it: status 0x100",
+        stderr=(
+            *[r"/static is not started: it is linked statically, .* let it with a rule: .*/static"] * 9,
+            r"/static is not started: it is linked statically",
+            "ermission denied",
+            r"/static is not started: it is linked statically",
+        ),
+    ),
+    Case(
+        "exec / a rule lets such a program run",
+        "processes cannot_enter {victims}/static",
+        rules={"rules": [{"program": "static", "route": "direct"}]},
+    ),
+    Case(
+        "exec / a rule for some of its destinations is not enough",
+        "processes cannot_enter {victims}/static",
+        rules={"rules": [{"program": "static", "destination": "*.test", "route": "direct"}]},
+        says="\n".join(f"{way}\n{way} = -1 EACCES\n{way}: status 0x100" for way in WAYS_TO_EXECUTE)
+        + "\nvfork\nposix_spawn = EACCES\nsystem = 126\n"
+        + "a script for it\na script for it = -1 EACCES\na script for it: status 0x100",
+        stderr=(r"",) * 12,
+    ),
+    Case(
+        "exec / another machine's program, and one with privileges",
+        "processes cannot_enter_either",
+        says="""
+            another machine's
+            another machine's = -1 EACCES
+            another machine's: status 0x100
+            set-user-ID, of root, by root
+            set-user-ID
+            set-user-ID = -1 EACCES
+            set-user-ID: status 0x100
+        """,
+        stderr=("no library for its architecture", "privileges of its own"),
+    ),
     # --- rules ---
     Case(
         "rules / there are none",

@@ -4,8 +4,12 @@
 #include "victim.hpp"
 
 #include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iterator>
 #include <netdb.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -31,6 +35,7 @@ void child(const Arguments&) {
     observe_echo(fd);
     const char* hello = getenv("GREETING");
     say("GREETING is %s", hello != nullptr ? hello : "not set");
+    say("HOME is %s", getenv("HOME") != nullptr ? "set" : "not set");
 }
 
 /// Runs `start` in a child that execs, and waits.
@@ -124,10 +129,76 @@ void failures(const Arguments&) {
     forked("execl of nothing", [] { execl("/nowhere", program, nullptr); });
 }
 
+/// A copy of `file` in the working directory, executable, with `change` made to it.
+std::string copy_of(const std::string& file, const char* name,
+                    const std::function<void(std::string&)>& change = {}) {
+    std::ifstream in(file, std::ios::binary);
+    std::string octets{std::istreambuf_iterator<char>(in), {}};
+    if (octets.empty()) give_up("no program to copy");
+    if (change) change(octets);
+    std::ofstream(name, std::ios::binary) << octets;
+    chmod(name, 0755);
+    return std::string("./") + name;
+}
+
+/// Every way to start a program that the library can't be in. STATIC is a statically linked one.
+void cannot_enter(const Arguments& words) {
+    static std::string file;
+    file = copy_of(std::string(words[0]), "static");
+    forked("execv", [] { execv(file.c_str(), arguments); });
+    forked("execve, no environment", [] { execve(file.c_str(), arguments, none); });
+    forked("execvp", [] {
+        setenv("PATH", ".", 1);
+        execvp("static", arguments);
+    });
+    forked("execl", [] { execl(file.c_str(), program, nullptr); });
+    forked("fexecve", [] { fexecve(open(file.c_str(), O_RDONLY | O_CLOEXEC), arguments, environ); });
+    forked("execveat", [] { execveat(open(".", O_PATH), "static", arguments, environ, 0); });
+    forked("syscall(SYS_execve)", [] { syscall(SYS_execve, file.c_str(), arguments, environ); });
+    forked("vfork", [] {
+        const pid_t pid =
+            vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork): it is what is tried here
+        if (pid == 0) {
+            execve(file.c_str(), arguments, environ);
+            _exit(1);
+        }
+        waitpid(pid, nullptr, 0);
+        std::_Exit(0);
+    });
+    pid_t pid = -1;
+    const int code = posix_spawn(&pid, file.c_str(), nullptr, nullptr, arguments, environ);
+    if (code == 0) waitpid(pid, nullptr, 0);
+    say("posix_spawn = %s", error_name(code).c_str());
+    told("system", system(file.c_str()) >> 8);
+    std::ofstream("script") << "#!" << words[0] << "\n";
+    chmod("script", 0755);
+    forked("a script for it", [] { execv("./script", arguments); });
+}
+
+/// A program of another machine; then, as somebody else, one with privileges.
+void cannot_enter_either(const Arguments&) {
+    copy_of("/bin/true", "foreign", [](std::string& octets) { octets[18] = 0x28; }); // EM_ARM
+    // Not here: on a file system that is mounted with nosuid there are no privileges to be had.
+    static const auto privileged = "/var/tmp/socksify-test-" + std::to_string(getpid());
+    copy_of("/bin/true", privileged.c_str());
+    chmod(privileged.c_str(), 04755);
+    forked("another machine's", [] { execv("./foreign", arguments); });
+    forked("set-user-ID, of root, by root", [] { execv(privileged.c_str(), arguments); });
+    forked("set-user-ID", [] {
+        if (setuid(65534) == 0) execv(privileged.c_str(), arguments);
+    });
+    if (unlink(privileged.c_str()) != 0) give_up("unlink");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-    return run(
-        argc, argv,
-        {{"child", child}, {"exec", exec}, {"spawn", spawn}, {"shell", shell}, {"failures", failures}});
+    return run(argc, argv,
+               {{"child", child},
+                {"exec", exec},
+                {"spawn", spawn},
+                {"shell", shell},
+                {"failures", failures},
+                {"cannot_enter", cannot_enter, 1},
+                {"cannot_enter_either", cannot_enter_either}});
 }

@@ -190,7 +190,7 @@ class Suite:
     # What it takes. --------------------------------------------------------------------------------------------------
 
     def _argv(self, case: Case, way: int) -> list[str]:
-        words = case.victim.format(**PLACES, way=way, lib=self.library).split()
+        words = case.victim.format(**PLACES, way=way, lib=self.library, victims=self.victims).split()
         return [str(self.victims / words[0]), *words[1:]]
 
     def _write_rules(self, case: Case, fakes: list[FakeProxy]) -> None:

@@ -1,4 +1,4 @@
-#include "ctl/elf.hpp"
+#include "policy/elf.hpp"
 
 #include "doctest/doctest.h"
 
@@ -8,7 +8,7 @@
 #include <random>
 
 using namespace socksify;
-using namespace socksify::ctl;
+using namespace socksify::policy;
 
 namespace {
 
@@ -128,7 +128,7 @@ TEST_CASE("an ELF file of either class and either byte order is read alike") {
 }
 
 TEST_CASE("what is no ELF file is told from one that is damaged") {
-    const auto error_of = [](Octets file) {
+    const auto error_of = [](const Octets& file) {
         const auto elf = read_elf(reader_of(file));
         REQUIRE_FALSE(elf.has_value());
         return elf.error();

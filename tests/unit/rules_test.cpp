@@ -250,3 +250,25 @@ TEST_CASE("an explanation names the rule as the file shows it") {
     CHECK(say("x.example", 80) == "no rule matches, so the default applies: direct");
     CHECK(say("127.0.0.1", 80) == "this machine itself, so \"loopback\" applies: direct");
 }
+
+TEST_CASE("a program may run without the library only if no rule could send it anywhere but directly") {
+    const auto lets = [](const std::string& rules, const std::string& otherwise = R"("a")",
+                         const std::string& more = "") {
+        return is_always_direct(with_rules(rules, otherwise, more), "/usr/bin/go-tool");
+    };
+    CHECK_FALSE(lets(""));
+    CHECK(lets("", R"("direct")"));
+    CHECK(lets(R"({"program": "go-tool", "route": "direct"})"));
+    CHECK(lets(R"({"program": "/usr/bin/go-*", "route": "direct"})"));
+    CHECK_FALSE(lets(R"({"program": "other", "route": "direct"})"));
+    CHECK(lets(R"({"program": "other", "route": "b"}, {"program": "go-tool", "route": "direct"})"));
+    CHECK_FALSE(lets(
+        R"({"destination": "*.corp.example", "route": "b"}, {"program": "go-tool", "route": "direct"})"));
+    CHECK_FALSE(lets(R"({"port": 22, "route": "block"})", R"("direct")"));
+    for (const auto* narrower : {R"("destination": "10.0.0.0/8",)", R"("port": 443,)",
+                                 R"("protocol": "tcp",)", R"("operation": "connect",)"})
+        CHECK_FALSE_MESSAGE(lets(std::string("{") + narrower + R"("program": "go-tool", "route": "direct"})"),
+                            narrower);
+    CHECK_FALSE(lets(R"({"program": "go-tool", "route": "direct"})", R"("a")", R"(, "loopback": "block")"));
+    CHECK_FALSE(is_always_direct(with_rules(R"({"program": "go-tool", "route": "direct"})", R"("a")"), ""));
+}

@@ -10,29 +10,53 @@
 
 using shim::ChildEnvironment;
 
+namespace {
+
+/// Each way to execute: refused with an errno, or done in the environment that it needs.
+template <class Refusal, class Real>
+int execute(char* const* environment, Refusal refusal, Real real) {
+    const ChildEnvironment whole(environment);
+    if (const int error = refusal(whole); error != 0) return (errno = error, -1);
+    return real(whole.get());
+}
+
+} // namespace
+
 EXPORT int execve(const char* path, char* const* arguments, char* const* environment) {
-    return real::execve(path, arguments, ChildEnvironment(environment).get());
+    return execute(
+        environment, [&](const auto& whole) { return shim::refusal_to_execute(path, whole); },
+        [&](auto* whole) { return real::execve(path, arguments, whole); });
 }
 
-EXPORT int execv(const char* path, char* const* arguments) {
-    return real::execve(path, arguments, ChildEnvironment(environ).get());
-}
-
-EXPORT int execvp(const char* file, char* const* arguments) {
-    return real::execvpe(file, arguments, ChildEnvironment(environ).get());
-}
+EXPORT int execv(const char* path, char* const* arguments) { return execve(path, arguments, environ); }
 
 EXPORT int execvpe(const char* file, char* const* arguments, char* const* environment) {
-    return real::execvpe(file, arguments, ChildEnvironment(environment).get());
+    return execute(
+        environment, [&](const auto& whole) { return shim::refusal_to_execute_by_name(file, whole); },
+        [&](auto* whole) { return real::execvpe(file, arguments, whole); });
 }
 
+EXPORT int execvp(const char* file, char* const* arguments) { return execvpe(file, arguments, environ); }
+
 EXPORT int fexecve(int fd, char* const* arguments, char* const* environment) {
-    return real::fexecve(fd, arguments, ChildEnvironment(environment).get());
+    return execute(
+        environment,
+        [&](const auto& whole) {
+            return shim::refusal_to_execute(shim::path_at(fd, "", AT_EMPTY_PATH).c_str(), whole);
+        },
+        [&](auto* whole) { return real::fexecve(fd, arguments, whole); });
 }
 
 EXPORT int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
                     int flags) {
-    return real::execveat(directory, path, arguments, ChildEnvironment(environment).get(), flags);
+    return execute(
+        environment,
+        [&](const auto& whole) {
+            return path == nullptr
+                       ? 0
+                       : shim::refusal_to_execute(shim::path_at(directory, path, flags).c_str(), whole);
+        },
+        [&](auto* whole) { return real::execveat(directory, path, arguments, whole, flags); });
 }
 
 namespace {
@@ -75,13 +99,17 @@ EXPORT int execle(const char* path, const char* first, ...) {
 EXPORT int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                        const posix_spawnattr_t* attributes, char* const* arguments,
                        char* const* environment) {
-    return real::posix_spawn(pid, path, actions, attributes, arguments, ChildEnvironment(environment).get());
+    const ChildEnvironment whole(environment);
+    if (const int error = shim::refusal_to_execute(path, whole); error != 0) return error;
+    return real::posix_spawn(pid, path, actions, attributes, arguments, whole.get());
 }
 
 EXPORT int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                         const posix_spawnattr_t* attributes, char* const* arguments,
                         char* const* environment) {
-    return real::posix_spawnp(pid, file, actions, attributes, arguments, ChildEnvironment(environment).get());
+    const ChildEnvironment whole(environment);
+    if (const int error = shim::refusal_to_execute_by_name(file, whole); error != 0) return error;
+    return real::posix_spawnp(pid, file, actions, attributes, arguments, whole.get());
 }
 
 EXPORT int system(const char* command) {

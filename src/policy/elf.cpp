@@ -1,10 +1,10 @@
-#include "ctl/elf.hpp"
+#include "policy/elf.hpp"
 
 #include <algorithm>
 #include <elf.h>
 #include <optional>
 
-namespace socksify::ctl {
+namespace socksify::policy {
 namespace {
 
 // Far beyond what linkers write.
@@ -57,7 +57,7 @@ struct Segment {
 
 class Reader {
 public:
-    explicit Reader(const ReadAt& read) : read_(read) {}
+    Reader(const ReadAt& read, ElfDetail detail) : read_(read), detail_(detail) {}
 
     tl::expected<Elf, ElfError> read() {
         const auto identity = block(0, EI_NIDENT);
@@ -162,6 +162,7 @@ private:
         const auto* segment = find(PT_DYNAMIC);
         if (segment == nullptr) return;
         elf_.is_dynamic = true;
+        if (detail_ == ElfDetail::start) return;
         const std::size_t item = elf_.is_64 ? sizeof(Elf64_Dyn) : sizeof(Elf32_Dyn);
         const auto table = block(segment->offset, segment->size, most_dynamic * item);
         std::vector<std::uint64_t> needed;
@@ -261,6 +262,7 @@ private:
     }
 
     const ReadAt& read_;
+    ElfDetail detail_;
     Elf elf_;
     std::vector<Segment> segments_;
     std::uint64_t strings_ = 0; ///< where DT_STRTAB's strings begin in the file
@@ -282,15 +284,45 @@ std::string machine_name(const Elf& elf) {
     }
 }
 
+constexpr std::string_view lib = "$LIB";
+
+/// What $LIB may stand for: Debian's directory for the architecture, and what others have.
+std::vector<std::string> library_directories(const Elf& program) {
+    switch (program.machine) {
+    case EM_X86_64:
+        if (program.is_64) return {"lib/x86_64-linux-gnu", "lib64"};
+        return {"lib/x86_64-linux-gnux32", "libx32"};
+    case EM_386: return {"lib/i386-linux-gnu", "lib32", "lib"};
+    case EM_AARCH64: return {"lib/aarch64-linux-gnu", "lib64"};
+    case EM_ARM: return {"lib/arm-linux-gnueabihf", "lib/arm-linux-gnueabi", "lib"};
+    case EM_RISCV: return {"lib/riscv64-linux-gnu", "lib64"};
+    case EM_PPC64:
+        return {program.is_little_endian ? "lib/powerpc64le-linux-gnu" : "lib/powerpc64-linux-gnu", "lib64"};
+    case EM_S390: return {"lib/s390x-linux-gnu", "lib64"};
+    default: return {"lib64", "lib"};
+    }
+}
+
 } // namespace
 
-tl::expected<Elf, ElfError> read_elf(const ReadAt& read) { return Reader(read).read(); }
+tl::expected<Elf, ElfError> read_elf(const ReadAt& read, ElfDetail detail) {
+    return Reader(read, detail).read();
+}
 
 bool same_architecture(const Elf& a, const Elf& b) noexcept {
     return a.is_64 == b.is_64 && a.is_little_endian == b.is_little_endian && a.machine == b.machine;
 }
 
 std::string architecture(const Elf& elf) { return (elf.is_64 ? "64-bit " : "32-bit ") + machine_name(elf); }
+
+std::vector<std::string> library_files(const std::string& path, const Elf& program) {
+    const auto at = path.find(lib);
+    if (at == std::string::npos) return {path};
+    std::vector<std::string> out;
+    for (const auto& directory : library_directories(program))
+        out.push_back(std::string(path).replace(at, lib.size(), directory));
+    return out;
+}
 
 Libc libc_of(std::string_view interpreter) noexcept {
     const auto name = interpreter.substr(interpreter.rfind('/') + 1);
@@ -299,4 +331,4 @@ Libc libc_of(std::string_view interpreter) noexcept {
     return Libc::unknown;
 }
 
-} // namespace socksify::ctl
+} // namespace socksify::policy

@@ -13,7 +13,7 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-namespace socksify::ctl {
+namespace socksify::policy {
 
 /// Copies octets of a file, from `offset` on, and says how many there were.
 using ReadAt = std::function<std::size_t(std::uint64_t offset, std::span<std::uint8_t> into)>;
@@ -38,21 +38,31 @@ struct Elf {
     std::vector<std::string> offered_versions; ///< of a library's own: "GLIBC_2.2.5"
 };
 
+enum class ElfDetail : std::uint8_t {
+    all,
+    start, ///< without `needed`, `libc_versions` and `offered_versions`: a few reads only
+};
+
 /// Why there is no Elf.
 enum class ElfError : std::uint8_t {
     not_elf, ///< it does not begin with 7F "ELF"
     damaged, ///< it does, but its headers lead out of the file or are of no known form
 };
 
-tl::expected<Elf, ElfError> read_elf(const ReadAt& read);
+tl::expected<Elf, ElfError> read_elf(const ReadAt& read, ElfDetail detail = ElfDetail::all);
 
 /// Class, byte order and machine: what a library and a program must have in common.
 bool same_architecture(const Elf& a, const Elf& b) noexcept;
 /// "64-bit x86-64".
 std::string architecture(const Elf& elf);
 
+/// The files that LD_PRELOAD's `path` can mean for a program of that architecture, in the order of their
+/// likelihood: in place of $LIB, ld.so puts the library directory of the program's architecture. Without
+/// $LIB: one.
+std::vector<std::string> library_files(const std::string& path, const Elf& program);
+
 /// The C library that an interpreter belongs to, by its name; there is nothing else to tell it by.
 enum class Libc : std::uint8_t { glibc, musl, unknown };
 Libc libc_of(std::string_view interpreter) noexcept;
 
-} // namespace socksify::ctl
+} // namespace socksify::policy
