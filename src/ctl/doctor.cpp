@@ -2,9 +2,9 @@
 #include "ctl/commands.hpp"
 #include "ctl/executable.hpp"
 #include "ctl/file.hpp"
-#include "ctl/library.hpp"
 #include "ctl/probe.hpp"
 #include "ctl/rules_source.hpp"
+#include "sys/installation.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -233,7 +233,7 @@ private:
     // --- the library ---
 
     void library(const Step* step, const Elf* program) {
-        const auto path = options_.library.empty() ? library_path() : options_.library;
+        const auto path = options_.library.empty() ? sys::installation().preload : options_.library;
         Elf native; // where there is no program: the library that is for this one
         if (program == nullptr) {
             if (const auto self = File::open("/proc/self/exe"))

@@ -123,14 +123,18 @@ std::string find_in_path(const char* file) {
     if (name.empty() || name.find('/') != std::string_view::npos) return std::string(name);
     const char* variable = std::getenv("PATH");
     std::string_view rest = variable != nullptr ? variable : "/bin:/usr/bin"; // _CS_PATH
+    std::string not_executable;
     for (;;) {
         const auto colon = rest.find(':');
         const auto directory = rest.substr(0, colon);
         auto path = (directory.empty() ? "." : std::string(directory)) + "/" + std::string(name);
         struct stat status {};
-        if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && access(path.c_str(), X_OK) == 0)
-            return path;
-        if (colon == std::string_view::npos) return std::string(name);
+        if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+            if (access(path.c_str(), X_OK) == 0) return path;
+            if (not_executable.empty()) not_executable = std::move(path);
+        }
+        if (colon == std::string_view::npos)
+            return not_executable.empty() ? std::string(name) : not_executable;
         rest.remove_prefix(colon + 1);
     }
 }

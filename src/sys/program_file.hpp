@@ -28,7 +28,8 @@ struct ProgramFile {
 /// Throws std::bad_alloc; allocates from this library's own memory alone, and may so run after vfork().
 ProgramFile look_at_program(const char* path, std::string_view preload);
 
-/// The file that execvp() takes for `file`; `file` itself if there is none.
+/// The file that execvp() takes for `file`, a path or a name; else one of that name that may not be executed;
+/// else `file` as it is.
 std::string find_in_path(const char* file);
 
 /// What kept it out, and what can be done: the end of a sentence that begins with the program's path.
