@@ -44,10 +44,9 @@ public:
     }
 
     /// 0 or errno.
-    [[nodiscard]] int connect(const Endpoint& to, Clock::time_point deadline) const {
+    [[nodiscard]] int connect(const sys::Address& to, Clock::time_point deadline) const {
         if (fd_ < 0) return errno;
-        const auto address = sys::to_address(to, to.host.type() == AddressType::ipv6 ? AF_INET6 : AF_INET);
-        if (::connect(fd_, address->get(), address->size) == 0) return 0;
+        if (::connect(fd_, to.get(), to.size) == 0) return 0;
         if (errno != EINPROGRESS) return errno;
         if (!wait(POLLOUT, deadline)) return ETIMEDOUT;
         int error = 0;
@@ -90,7 +89,7 @@ private:
     std::vector<Endpoint> resolve() {
         const Endpoint endpoint{upstream_.host, upstream_.port};
         out_.address = endpoint;
-        if (!endpoint.host.is_name()) return {endpoint};
+        if (!endpoint.host.is_name() || !upstream_.socket_path.empty()) return {endpoint};
         addrinfo hints{};
         hints.ai_socktype = SOCK_STREAM;
         addrinfo* list = nullptr;
@@ -114,9 +113,12 @@ private:
     /// Whether it was reached; then there is no use in trying another.
     bool try_address(const Endpoint& address) {
         out_.address = address;
-        const Socket socket(address.host.type() == AddressType::ipv6 ? AF_INET6 : AF_INET);
+        const auto& path = upstream_.socket_path;
+        const auto own_family = address.host.type() == AddressType::ipv6 ? AF_INET6 : AF_INET;
+        const auto to = path.empty() ? *sys::to_address(address, own_family) : sys::unix_address(path);
+        const Socket socket(to.family());
         const auto start = Clock::now();
-        if (const int error = socket.connect(address, start + upstream_.connect_timeout); error != 0) {
+        if (const int error = socket.connect(to, start + upstream_.connect_timeout); error != 0) {
             fail_to_connect(address, error);
             return false;
         }
@@ -133,8 +135,10 @@ private:
     }
 
     void fail_to_connect(const Endpoint& address, int error) {
-        const auto where = "TCP to " + address.text() + ": " + error_text(error);
+        const auto& path = upstream_.socket_path;
+        const auto where = (path.empty() ? "TCP to " + address.text() : path) + ": " + error_text(error);
         switch (error) {
+        case ENOENT: return fail(where, "is the proxy running, and does it listen on that socket?");
         case ECONNREFUSED:
             return fail(where, "nothing listens there: is the proxy running, and is this its port?");
         case ETIMEDOUT:

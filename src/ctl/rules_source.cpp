@@ -109,6 +109,7 @@ std::string route_text(const policy::Config& config, const policy::Action& actio
 }
 
 std::string url_of(const policy::Upstream& upstream) {
+    if (!upstream.socket_path.empty()) return "socks5://localhost" + upstream.socket_path;
     return "socks5://" + Endpoint{upstream.host, upstream.port}.text();
 }
 

@@ -1,6 +1,7 @@
 #include "policy/config.hpp"
 
 #include "policy/document_reader.hpp"
+#include "policy/host_name.hpp"
 #include "policy/upstream_reader.hpp"
 
 #include <algorithm>
@@ -35,6 +36,7 @@ public:
             else if (key == "default") otherwise.emplace(value);
             else if (key == "loopback")
                 assign(config_.loopback, in_.read_word<Loopback>(value, loopback_words));
+            else if (key == "resolver") read_resolver(value);
             else if (key == "log") read_log(value);
         });
         if (document.value.kind != Kind::object) return {};
@@ -144,6 +146,19 @@ private:
         in_.fail(node, {quoted(name) + ", which is not among the upstreams", guess.best()});
     }
 
+    void read_resolver(const Node& node) {
+        const auto text = in_.read_text(node);
+        if (!text) return;
+        const auto colons = std::count(text->begin(), text->end(), ':');
+        const bool is_bracketed = text->starts_with('[');
+        if (!is_bracketed && colons > 1) return in_.fail(node); // an IPv6 address, and where does it end?
+        const bool has_port = is_bracketed ? text->find("]:") != text->npos : colons == 1;
+        const auto server = Endpoint::parse(std::string(*text) + (has_port ? "" : ":53"));
+        if (!server || server->port == 0 || (server->host.is_name() && !is_host_name(server->host.name())))
+            return in_.fail(node);
+        config_.resolver = *server;
+    }
+
     void read_log(const Node& node) {
         in_.each_member(node, "log", [&](std::string_view key, const Node& value) {
             if (key == "level") assign(config_.log.level, in_.read_word<LogLevel>(value, level_words));
@@ -189,6 +204,7 @@ tl::expected<Config, ConfigError> config_from_url(std::string_view url) {
     upstream.name = "proxy";
     upstream.host = proxy->host;
     upstream.port = proxy->port;
+    upstream.socket_path = std::move(proxy->socket_path);
     upstream.username = std::move(proxy->username);
     upstream.password_source.literal = std::move(proxy->password).value_or("");
     Config config;

@@ -34,7 +34,8 @@ struct Upstream {
     std::string name;
     Host host;
     std::uint16_t port = default_proxy_port;
-    std::string username; ///< 0..255 octets; empty: no password is offered to the proxy (method 00 only)
+    std::string socket_path; ///< absolute path of an AF_UNIX socket; then host and port mean nothing
+    std::string username;    ///< 0..255 octets; empty: no password is offered to the proxy (method 00 only)
     PasswordSource password_source;
     std::string password; ///< empty as parsed; floor 2 fills it from the source, with at most 255 octets
     Discover discover = Discover::background;
@@ -97,6 +98,7 @@ struct Config {
     std::vector<Rule> rules; ///< the first that matches wins
     Action otherwise;        ///< "default": if none matches
     Loopback loopback = Loopback::direct;
+    std::optional<Endpoint> resolver; ///< a DNS server, for questions that the name pool can't answer
     Log log;
 };
 

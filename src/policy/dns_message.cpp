@@ -96,6 +96,26 @@ Parsed<DnsQuestion> parse_dns_question(Bytes message) {
     return complete(std::move(question), header_size + name.size + 4);
 }
 
+std::vector<std::uint8_t> encode_dns_query(const DnsQuestion& question) {
+    Octets out;
+    put16(out, question.id);
+    put16(out, question.recursion_desired ? flag_recursion_desired : 0);
+    put16(out, 1);
+    for (int i = 0; i < 3; ++i) put16(out, 0);
+    if (!put_name(out, question.name)) return {};
+    put16(out, question.type);
+    put16(out, question.klass);
+    return out;
+}
+
+Parsed<DnsSummary> parse_dns_summary(Bytes message) {
+    if (message.size() < header_size) return need_more(header_size - message.size());
+    const auto flags = get16(message.subspan(2));
+    if ((flags & flag_response) == 0) return malformed();
+    return complete(DnsSummary{static_cast<std::uint8_t>(flags & 0xf), get16(message.subspan(6))},
+                    header_size);
+}
+
 std::vector<std::uint8_t> encode_dns_response(const DnsQuestion& question, DnsCode code,
                                               const std::optional<Host>& answer) {
     Octets out;

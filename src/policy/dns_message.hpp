@@ -28,6 +28,17 @@ struct DnsQuestion {
 /// questions, a compressed name, or a label with a dot or a NUL in it.
 Parsed<DnsQuestion> parse_dns_question(Bytes message);
 
+/// A whole query. Empty if the name can't be encoded.
+std::vector<std::uint8_t> encode_dns_query(const DnsQuestion& question);
+
+/// What a response says as a whole: its code, and the number of its answers. `malformed` if it is shorter
+/// than a header or no response.
+struct DnsSummary {
+    std::uint8_t code = 0; ///< RCODE, DnsCode's among others
+    std::uint16_t answers = 0;
+};
+Parsed<DnsSummary> parse_dns_summary(Bytes message);
+
 /// A whole response. `answer` of A and AAAA: the address; of PTR: the name; nothing: an empty answer section,
 /// which with `no_error` is "no data". Empty if the question's name can't be encoded.
 std::vector<std::uint8_t> encode_dns_response(const DnsQuestion& question, DnsCode code,

@@ -61,7 +61,8 @@ tl::expected<ProxyUrl, Misfit> parse_proxy_url(std::string_view url) {
     const auto behind = rest.substr(authority_end);
     if (behind.find('@') != std::string_view::npos)
         return misfit("a /, ? or # before the @ (in user and password, they are written %2F, %3F and %23)");
-    if (!behind.empty() && behind != "/") return misfit("something behind host and port");
+    const bool has_path = behind.size() > 1;
+    if (has_path && !behind.starts_with('/')) return misfit("something behind host and port");
     rest = rest.substr(0, authority_end);
 
     ProxyUrl out;
@@ -77,6 +78,18 @@ tl::expected<ProxyUrl, Misfit> parse_proxy_url(std::string_view url) {
             if (!password) return tl::unexpected(std::move(password.error()));
             out.password = std::move(*password);
         }
+    }
+
+    if (has_path) {
+        // As curl has it since 7.84.
+        if (lower(rest) != "localhost")
+            return misfit("something behind host and port", "socks5://localhost/path");
+        auto path = percent_decoded(behind);
+        if (!path || path->size() > longest_socket_path || path->find('\0') != std::string::npos)
+            return misfit("a path that can be no socket's (at most 107 octets)");
+        out.host = *Host::name("localhost");
+        out.socket_path = std::move(*path);
+        return out;
     }
 
     // What is behind the last colon may be a password whose "@host" was forgotten: it is never shown.

@@ -93,6 +93,7 @@ private:
         url_is_read_ = true;
         out_.host = url->host;
         out_.port = url->port;
+        out_.socket_path = std::move(url->socket_path);
         if (!url->username.empty()) {
             ++usernames_;
             out_.username = std::move(url->username);

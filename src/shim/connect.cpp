@@ -169,7 +169,9 @@ Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) 
     }
     if (dial.error() != 0) return Verdict<>::fail(dial.error());
     const auto cookie = sys::cookie_of(fd);
-    sys::fds::put(fd, std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain));
+    auto entry = std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain);
+    entry->over_unix = dial.carrier().domain == AF_UNIX;
+    sys::fds::put(fd, std::move(entry));
     sys::peers::remember(cookie, peer);
     return Verdict<>::done(0);
 }

@@ -117,9 +117,8 @@ void Dial::end(int error) {
     error_ = error;
     state_ = State::over;
     // What the kernel leaves behind after a failed connect(): a socket that can be connected again.
-    if (error != 0 && touched_) sys::disconnect(carrier_.fd);
-    if (error != 0 && carrier_.domain != own_domain_)
-        change_family(own_domain_); // for the program's next attempt
+    if (error != 0 && carrier_.domain != own_domain_) change_family(own_domain_);
+    else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
     if (purpose_ == Purpose::probe) return;
     if (error == 0)
         log::line(Level::info, "%s: connected %s%s after %.1f ms", destination_.text().c_str(),
@@ -144,11 +143,12 @@ void Dial::try_next_upstream() {
     upstream_ = upstreams_[next_upstream_];
     const auto& upstream = config();
     const Endpoint proxy{upstream.host, upstream.port};
-    postponed_ = !may_block_ && !upstreams::are_known(proxy);
+    const bool is_unix = !upstream.socket_path.empty();
+    postponed_ = !may_block_ && !is_unix && !upstreams::are_known(proxy);
     if (postponed_) return;
     ++next_upstream_;
     handshake_.reset();
-    addresses_ = upstreams::addresses(proxy);
+    addresses_ = is_unix ? std::vector{proxy} : upstreams::addresses(proxy);
     next_address_ = 0;
     if (addresses_.empty()) {
         log::line(Level::info, "%s: no address for %s", upstream.name.c_str(), upstream.host.text().c_str());
@@ -189,7 +189,20 @@ void Dial::try_next_address() {
     }
 }
 
+void Dial::disconnect() {
+    // A stream of AF_UNIX can't be taken back to where it was.
+    if (carrier_.domain == AF_UNIX) change_family(own_domain_);
+    else sys::disconnect(carrier_.fd);
+}
+
 int Dial::reach(const Endpoint& to) {
+    if (purpose_ != Purpose::direct && !config().socket_path.empty()) {
+        if (carrier_.domain != AF_UNIX && !change_family(AF_UNIX)) return errno;
+        const int error = connect_without_waiting(sys::unix_address(config().socket_path));
+        return error == EAGAIN || error == ENOENT ? ECONNREFUSED
+                                                  : error; // its backlog is full, or nobody listens
+    }
+    if (carrier_.domain == AF_UNIX && !change_family(own_domain_)) return errno;
     const bool is_v6 = to.host.type() == AddressType::ipv6;
     if (is_v6 && carrier_.domain == AF_INET && !change_family(AF_INET6)) return errno;
     const auto address = sys::to_address(to, carrier_.domain);
@@ -233,7 +246,7 @@ Dial::Wait Dial::check_connecting() {
     if (error_ != 0) {
         log::line(Level::info, "%s: %s", addresses_[next_address_ - 1].text().c_str(),
                   strerrordesc_np(error_));
-        sys::disconnect(carrier_.fd);
+        disconnect();
         state_ = State::next_address;
         return {};
     }
@@ -298,7 +311,7 @@ void Dial::on_silence() {
     if (phase == Phase::features) return handshake_->ended();
     handshake_.reset();
     if (phase == Phase::command) return end(ETIMEDOUT);
-    sys::disconnect(carrier_.fd);
+    disconnect();
     upstream_failed(ETIMEDOUT);
 }
 
@@ -320,7 +333,7 @@ void Dial::on_shaken() {
     using Next = policy::Consequence::Next;
     switch (consequence.next) {
     case Next::give_up: return end(consequence.error);
-    case Next::next_upstream: sys::disconnect(carrier_.fd); return upstream_failed(consequence.error);
+    case Next::next_upstream: disconnect(); return upstream_failed(consequence.error);
     case Next::again_plainly:
         if (handshake_->phase() != Phase::features) {
             log::line(Level::info, "%s: that contradicts its feature list; trying without",
@@ -328,7 +341,7 @@ void Dial::on_shaken() {
             upstreams::with_features([&](auto& cache) { cache.forget(upstream_, Clock::now()); });
             plainly_ = true;
         }
-        sys::disconnect(carrier_.fd);
+        disconnect();
         --next_address_; // the same one, on a fresh connection
         state_ = State::next_address;
     }
@@ -355,7 +368,8 @@ bool Dial::make_plan() {
     if (!plainly_ && upstream.discover != policy::Discover::off) {
         const bool by_client = upstreams::with_features(
             [&](const auto& cache) { return cache.depends_on(upstream_, Scope::client_address); });
-        if (by_client) at.client = upstreams::source_address_for(addresses_[next_address_]);
+        if (by_client && upstream.socket_path.empty())
+            at.client = upstreams::source_address_for(addresses_[next_address_]);
         upstreams::with_features([&](auto& cache) {
             at.method = cache.last_method(upstream_).value_or(policy::methods_to_offer(upstream, nullptr)[0]);
             at.destination = destination_.host;

@@ -11,7 +11,7 @@
 //
 // A fresh connection is made on the same socket: connect(AF_UNSPEC) takes a TCP socket back to where it was,
 // with all its options, so no number and no description of the program's changes. Only a proxy of a family
-// that the socket can't reach needs another socket (see `Carrier`).
+// that the socket can't reach, AF_UNIX among them, needs another socket (see `Carrier`).
 #pragma once
 
 #include "policy/plan.hpp"
@@ -26,7 +26,7 @@ namespace socksify::shim {
 /// The socket that a Dial works on.
 struct Carrier {
     int fd = -1;
-    int domain = 0;                      ///< AF_INET or AF_INET6
+    int domain = 0;                      ///< AF_INET, AF_INET6 or AF_UNIX
     bool blocking = true;                ///< of its description
     std::shared_ptr<sys::Parked> parked; ///< whose hidden descriptor `fd` is, if it is one
 };
@@ -79,6 +79,7 @@ private:
     bool make_plan();
     bool make_probe_plan();
     bool resolve_destination(bool only_ipv4);
+    void disconnect();
     int reach(const Endpoint& to);
     int connect_without_waiting(const sys::Address& to) const;
     bool change_family(int domain);

@@ -2,12 +2,14 @@
 
 #include "policy/dns_message.hpp"
 #include "policy/rules.hpp"
+#include "shim/dns_exchange.hpp"
 #include "shim/names.hpp"
 #include "sys/names.hpp"
 #include "sys/rules.hpp"
 
 #include <cstring>
 #include <netdb.h>
+#include <unistd.h>
 
 namespace socksify::shim {
 namespace {
@@ -15,10 +17,12 @@ namespace {
 using policy::DnsCode;
 using policy::DnsQuestion;
 using policy::DnsType;
+using Outcome = DnsExchange::Outcome;
 
-/// What becomes of a question; `pass` is the machine's resolver.
+/// What becomes of a question; `pass` is the machine's resolver, `ask` the one that the rules name.
 struct Response {
     bool pass = false;
+    bool ask = false;
     DnsCode code = DnsCode::no_error;
     std::optional<Host> answer{};
 };
@@ -52,8 +56,9 @@ Response respond(const DnsQuestion& question) {
     }
     const auto name = Host::name(question.name);
     const auto& rules = sys::rules();
-    return {.pass = name &&
-                    policy::answer_name(rules.config, *name, rules.program) == policy::NameAnswer::locally};
+    const bool is_local =
+        name && policy::answer_name(rules.config, *name, rules.program) == policy::NameAnswer::locally;
+    return {.pass = is_local, .ask = !is_local};
 }
 
 /// As much of the message as there is room for; the length is the whole message's.
@@ -61,6 +66,23 @@ int deliver(const std::vector<std::uint8_t>& message, unsigned char* answer, int
     std::memcpy(answer, message.data(),
                 std::min(message.size(), static_cast<std::size_t>(std::max(size, 0))));
     return static_cast<int>(message.size());
+}
+
+/// h_errno.
+int failure_of(DnsCode code) noexcept {
+    switch (code) {
+    case DnsCode::no_such_name: return HOST_NOT_FOUND;
+    case DnsCode::server_failure: return TRY_AGAIN;
+    case DnsCode::no_error:
+    case DnsCode::refused: break;
+    }
+    return NO_RECOVERY;
+}
+
+DnsExchange ask(DnsQuestion question) {
+    if (getentropy(&question.id, sizeof question.id) != 0) return {};
+    const auto query = encode_dns_query(question);
+    return query.empty() ? DnsExchange{Outcome::failed, {}} : ask_resolver(query);
 }
 
 Verdict<> fail_lookup(int why) {
@@ -79,12 +101,17 @@ Verdict<> res_query(const char* name, int klass, int type, unsigned char* answer
     question.klass = static_cast<std::uint16_t>(klass);
     const auto response = respond(question);
     if (response.pass) return Verdict<>::pass();
-    switch (response.code) {
-    case DnsCode::no_error: break;
-    case DnsCode::no_such_name: return fail_lookup(HOST_NOT_FOUND);
-    case DnsCode::server_failure: return fail_lookup(TRY_AGAIN);
-    case DnsCode::refused: return fail_lookup(NO_RECOVERY);
+    if (response.ask) {
+        const auto exchange = ask(question);
+        if (exchange.outcome == Outcome::failed) return fail_lookup(TRY_AGAIN);
+        if (exchange.outcome == Outcome::no_resolver) return fail_lookup(NO_DATA);
+        const auto summary = policy::parse_dns_summary(exchange.response);
+        if (!summary) return fail_lookup(TRY_AGAIN);
+        if (summary.value.code != 0) return fail_lookup(failure_of(static_cast<DnsCode>(summary.value.code)));
+        if (summary.value.answers == 0) return fail_lookup(NO_DATA);
+        return Verdict<>::done(deliver(exchange.response, answer, size));
     }
+    if (response.code != DnsCode::no_error) return fail_lookup(failure_of(response.code));
     if (!response.answer) return fail_lookup(NO_DATA);
     const auto message = encode_dns_response(question, response.code, response.answer);
     if (message.empty()) return fail_lookup(NO_RECOVERY);
@@ -102,8 +129,14 @@ Verdict<> res_send(const unsigned char* message, int message_size, unsigned char
     if (message == nullptr || message_size < 0 || answer == nullptr) return Verdict<>::pass();
     const auto question = policy::parse_dns_question({message, static_cast<std::size_t>(message_size)});
     if (!question) return Verdict<>::fail(EINVAL); // nothing that we could judge by the rules
-    const auto response = respond(question.value);
+    auto response = respond(question.value);
     if (response.pass) return Verdict<>::pass();
+    if (response.ask) {
+        const auto exchange = ask_resolver({message, static_cast<std::size_t>(message_size)});
+        if (exchange.outcome == Outcome::answered)
+            return Verdict<>::done(deliver(exchange.response, answer, size));
+        if (exchange.outcome == Outcome::failed) return Verdict<>::fail(ETIMEDOUT);
+    }
     const auto octets = encode_dns_response(question.value, response.code, response.answer);
     return octets.empty() ? Verdict<>::fail(EMSGSIZE) : Verdict<>::done(deliver(octets, answer, size));
 }

@@ -31,8 +31,15 @@ const char* name_of(Action::Kind kind) noexcept {
 bool is_a_proxy(const Endpoint& endpoint) {
     const auto& all = sys::rules().config.upstreams;
     return std::any_of(all.begin(), all.end(), [&](const policy::Upstream& upstream) {
-        return sys::upstreams::is_known_address({upstream.host, upstream.port}, endpoint);
+        return upstream.socket_path.empty() &&
+               sys::upstreams::is_known_address({upstream.host, upstream.port}, endpoint);
     });
+}
+
+bool has_unix_proxy() {
+    const auto& all = sys::rules().config.upstreams;
+    return std::any_of(all.begin(), all.end(),
+                       [](const auto& upstream) { return !upstream.socket_path.empty(); });
 }
 
 policy::Protocol protocol_of(int ip_protocol) noexcept {

@@ -21,6 +21,8 @@ struct Route {
 /// Nothing for an address that is not IP: the library has no say in it.
 std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::Protocol protocol);
 
+/// Whether the rules name a proxy that listens on an AF_UNIX socket.
+bool has_unix_proxy();
 /// Whether `endpoint` is the address of a proxy that the rules name.
 bool is_a_proxy(const Endpoint& endpoint);
 

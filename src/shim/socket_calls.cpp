@@ -25,6 +25,11 @@ bool connects_by_option(int level, int name) noexcept {
            std::find(std::begin(sctp_connectx), std::end(sctp_connectx), name) != std::end(sctp_connectx);
 }
 
+/// Options of TCP and IP: of no meaning, and so without effect, on a stream to a proxy's AF_UNIX socket.
+bool is_below(int level) noexcept {
+    return level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6;
+}
+
 bool is_negative(socklen_t size) noexcept { return static_cast<int>(size) < 0; }
 
 /// The kernel's way with an int option: as much as there is room for.
@@ -58,7 +63,11 @@ Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) 
             return answer(socket->error.exchange(0), value, size);
         }
     }
-    if (socket->state == State::connected) return Verdict<>::pass();
+    if (socket->state == State::connected) {
+        if (!socket->over_unix) return Verdict<>::pass();
+        if (level == SOL_SOCKET && name == SO_PROTOCOL) return answer(IPPROTO_TCP, value, size);
+        return is_below(level) ? answer(0, value, size) : Verdict<>::pass();
+    }
     if (level == SOL_SOCKET && name == SO_ERROR) return answer(0, value, size);
     const int result = real::getsockopt(socket->parked->hidden(), level, name, value, size);
     return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
@@ -68,7 +77,9 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
     if (connects_by_option(level, name)) return Verdict<>::fail(EOPNOTSUPP);
     if (level == SOL_SOCKET && name == SO_SNDTIMEO) sys::send_timeout_in_use();
     const auto socket = sys::find_socket(fd);
-    if (!socket || socket->state == State::connected) return Verdict<>::pass();
+    if (!socket) return Verdict<>::pass();
+    if (socket->state == State::connected)
+        return socket->over_unix && is_below(level) ? Verdict<>::done(0) : Verdict<>::pass();
     const int result = real::setsockopt(socket->parked->hidden(), level, name, value, size);
     return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
 }
@@ -96,7 +107,9 @@ namespace {
 /// A connection that another process made through a proxy, and that this one got by exec or by a message.
 std::optional<sys::Address> inherited_peer(int fd, const sys::Address& apparent) {
     const auto endpoint = sys::to_endpoint(apparent.get(), apparent.size);
-    if (!endpoint || !is_a_proxy(*endpoint)) return {};
+    const bool may_be_one =
+        endpoint ? is_a_proxy(*endpoint) : apparent.family() == AF_UNIX && has_unix_proxy();
+    if (!may_be_one) return {};
     return sys::peers::recall(sys::cookie_of(fd));
 }
 

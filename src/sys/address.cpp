@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <sys/un.h>
 
 namespace socksify::sys {
 
@@ -66,6 +67,15 @@ std::optional<Address> to_address(const Endpoint& endpoint, int domain) noexcept
     }
     address.size = sizeof *v6;
     return address;
+}
+
+Address unix_address(std::string_view path) noexcept {
+    Address out;
+    auto* address = reinterpret_cast<sockaddr_un*>(&out.storage);
+    address->sun_family = AF_UNIX;
+    path.copy(address->sun_path, sizeof address->sun_path - 1);
+    out.size = sizeof *address;
+    return out;
 }
 
 void put_address(const Address& from, sockaddr* to, socklen_t* size) noexcept {

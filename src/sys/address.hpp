@@ -26,6 +26,8 @@ struct Address {
     [[nodiscard]] int family() const noexcept { return storage.ss_family; }
 };
 
+/// AF_UNIX; `path` of at most 107 octets.
+Address unix_address(std::string_view path) noexcept;
 /// A copy, of the size that its family has: a program may give more room than there is address.
 Address copy_address(const sockaddr* address, socklen_t size) noexcept;
 /// AF_INET and AF_INET6 of full length; nothing for any other. A scope id is lost.

@@ -29,6 +29,7 @@ struct Socket {
     std::uint64_t cookie;           ///< of the description that the numbers refer to in this state
     Address peer;                   ///< what the program gave to connect()
     int domain;                     ///< AF_INET or AF_INET6, as the program made the socket
+    bool over_unix = false;         ///< of `connected`: the description is an AF_UNIX stream to the proxy
     std::shared_ptr<Parked> parked; ///< of `parked` and `failed`; set before the entry is put into the table
     /// After a non-blocking connect(): the kernel lets the next connect() succeed once before it says
     /// EISCONN.

@@ -211,6 +211,7 @@ void Parked::unpark() noexcept {
 
 void Parked::unpark_locked() noexcept {
     connected_->cookie = cookie_of(hidden_);
+    connected_->over_unix = is_unix(hidden_);
     connected_->second_connect_succeeds.store(true);
     peers::remember(connected_->cookie, connected_->peer);
     give_back_descriptions();

@@ -68,6 +68,12 @@ bool poll_now(int fd, short events) noexcept {
     return real::poll(&interest, nfds_t{1}, 0) > 0;
 }
 
+bool is_unix(int fd) noexcept {
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    return real::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 int take_error(int fd) noexcept {
     int error = 0;
     socklen_t size = sizeof error;
@@ -109,7 +115,7 @@ std::chrono::microseconds send_timeout(int fd) noexcept {
 
 int open_like(int fd, int domain) noexcept {
     const int flags = real::fcntl(fd, F_GETFL);
-    const int other = real::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    const int other = real::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, domain == AF_UNIX ? 0 : IPPROTO_TCP);
     if (other < 0) return -1;
     for (const int name : {SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO, SO_SNDTIMEO,
                            SO_RCVLOWAT, SO_MARK, SO_BINDTODEVICE, SO_REUSEADDR, SO_TIMESTAMP})

@@ -24,6 +24,8 @@ private:
 void disconnect(int fd) noexcept;
 /// Whether poll() would report any of `events`, or an error, at once.
 bool poll_now(int fd, short events) noexcept;
+/// Whether `fd` is an AF_UNIX socket.
+bool is_unix(int fd) noexcept;
 /// SO_ERROR, which is 0 from then on.
 int take_error(int fd) noexcept;
 /// The local address of a socket; 0.0.0.0 if it has none.
@@ -35,7 +37,7 @@ bool some_handler_interrupts() noexcept;
 /// once the program has set it on some socket (`send_timeout_in_use`).
 std::chrono::microseconds send_timeout(int fd) noexcept;
 void send_timeout_in_use() noexcept;
-/// A TCP socket of `domain` with the options and flags of `fd`. -1 with errno.
+/// A TCP socket of `domain`, or a stream of AF_UNIX, with the options and flags of `fd`. -1 with errno.
 int open_like(int fd, int domain) noexcept;
 
 } // namespace socksify::sys

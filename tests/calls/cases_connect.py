@@ -16,6 +16,7 @@ from fake_proxy import (
     silence,
     when_ended,
 )
+from real_proxy import UNIX_SOCKET
 from scene import PROXY_V6, SILENT_PROXY, UNREACHABLE_PROXY
 from suite import Case, Difference
 
@@ -263,6 +264,18 @@ MANY = [
 
 # --- families ---
 
+UNIX_PROXY = str(UNIX_SOCKET)
+NO_PORT, NO_PORT6 = (
+    (
+        Difference(
+            f"getsockname = {family} octets, a port",
+            f"getsockname = {family} octets, no port",
+            "a stream to an AF_UNIX socket has none",
+        ),
+    )
+    for family in ("AF_INET, 16", "AF_INET6, 28")
+)
+
 UNBOUND = (
     Difference(
         "getsockname = AF_INET, 16 octets, a port",
@@ -288,6 +301,36 @@ FAMILIES = [
         ("AF_INET6 to IPv4", "inet6 {echo}", "10.64.1.1", ()),
     )
 ] + [
+    Case(
+        f"family / {hazard} by a proxy on AF_UNIX / {manner}",
+        f"families {manner} {arguments}",
+        proxy_host=UNIX_PROXY,
+        differs=differs,
+    )
+    for manner in ("blocking", "nonblocking")
+    for hazard, arguments, differs in (
+        ("AF_INET", "inet {echo}", NO_PORT),
+        ("AF_INET6", "inet6 {echo6} {refused6}", NO_PORT6),
+        ("AF_INET6 to a mapped address", "inet6 {mapped} {mapped_refused}", NO_PORT6),
+    )
+] + [
+    Case(
+        "connect / epoll_edge_before / accepted by a proxy on AF_UNIX",
+        "connect_watched epoll_edge_before {echo} 0",
+        proxy_host=UNIX_PROXY,
+        differs=NO_PORT,
+    ),
+    Case(
+        "connect / a proxy on AF_UNIX that is not there, then one on TCP",
+        "dial {echo} ~{echo}",
+        rules={
+            "upstreams": {
+                "gone": {"url": "socks5://localhost/run/no-such-socket", "discover": "off"},
+                "there": {"url": "socks5://10.64.1.1:1080"},
+            },
+            "default": ["gone", "there"],
+        },
+    ),
     Case("family / bound AF_INET", "families bound inet {echo}"),
     Case("family / bound AF_INET6 to a mapped address", "families bound inet6 {mapped}"),
     Case("family / bound AF_INET6 to IPv6", "families bound inet6 {echo6}"),

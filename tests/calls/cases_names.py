@@ -5,6 +5,7 @@ with a bare run but with what it must be.
 """
 
 from fake_proxy import Script
+from scene import PROXY_V6
 from suite import Case, Difference
 
 HONEST = (Script(),)
@@ -168,17 +169,23 @@ _SENDS = ("res_send", "res_nsend")
 _POOL_BY_TYPE = {1: "pool", 28: "pool6"}
 
 
-def dns_by_hand() -> str:
-    """A and AAAA from the pool; there is no data of any other type."""
+def dns_by_hand(known: tuple[int, ...], otherwise: str = "NO_DATA") -> str:
+    """A and AAAA from the pool, of other types what is `known`; else there is no data, or `otherwise`."""
     lines = []
     for kind in (1, 28, 15, 16, 33):
         lines.append(f"echo.test, type {kind}")
         if kind in _POOL_BY_TYPE:
             for call in _QUERIES + _SENDS:
                 lines += [f"{call}: code 0, 1 questions, 1 answers", f"  echo.test: {_POOL_BY_TYPE[kind]}"]
+        elif kind in known:
+            for call in _QUERIES + _SENDS:
+                lines += [f"{call}: code 0, 1 questions, 1 answers", f"  echo.test: a record of type {kind}"]
         else:
-            lines += [f"{call} = -1, NO_DATA" for call in _QUERIES]
-            lines += [f"{call}: code 0, 1 questions, 0 answers" for call in _SENDS]
+            lines += [f"{call} = -1, {otherwise}" for call in _QUERIES]
+            if otherwise == "NO_DATA":
+                lines += [f"{call}: code 0, 1 questions, 0 answers" for call in _SENDS]
+            else:
+                lines += [f"{call} = -1, {otherwise}" for call in _SENDS]
     return "\n".join(lines)
 
 
@@ -214,7 +221,28 @@ CASES = [
         "names back_by_the_old_functions echo.test {echo} {echo6}",
         says=BACK_BY_THE_OLD_FUNCTIONS,
     ),
-    Case("names / res_query and its kin", "dns_by_hand queries echo.test", says=dns_by_hand()),
+    Case("names / res_query and its kin", "dns_by_hand queries echo.test", says=dns_by_hand(())),
+    *(
+        Case(
+            f"names / res_query asks the rules' resolver {how}",
+            "dns_by_hand queries echo.test",
+            rules={"resolver": "10.64.2.1:53"} | rules,
+            says=dns_by_hand((15,)),
+            proxy_host=proxy,
+            direct=how == "directly",
+        )
+        for how, rules, proxy in (
+            ("through the proxy", {}, "10.64.1.1"),
+            ("through a proxy on IPv6", {}, PROXY_V6),
+            ("directly", {"rules": [{"destination": "10.64.2.1", "route": "direct"}]}, "10.64.1.1"),
+        )
+    ),
+    Case(
+        "names / the rules' resolver can't be reached",
+        "dns_by_hand queries echo.test",
+        rules={"resolver": "203.0.113.80:9"},
+        says=dns_by_hand((), "TRY_AGAIN"),
+    ),
     Case(
         "names / getaddrinfo_a",
         "dns_by_hand asynchronous echo.test 203.0.113.80",

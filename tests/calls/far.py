@@ -30,6 +30,7 @@ class Far:
         for host in ("203.0.113.80", "2001:db8:80::80"):
             await listen(echo, host, 7)
         await self._loop.create_datagram_endpoint(NameServer, local_addr=(NAMESERVER, 53))
+        await listen(answer_by_tcp, NAMESERVER, 53)
         self._router = Router(self._loop)
 
 
@@ -60,16 +61,30 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """Knows the scene's NAMES, and no others."""
+async def answer_by_tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """RFC 7766."""
+    try:
+        while True:
+            (size,) = struct.unpack("!H", await reader.readexactly(2))
+            response = NameServer().response_to(await reader.readexactly(size))
+            writer.write(struct.pack("!H", len(response)) + response)
+    except (asyncio.IncompleteReadError, OSError):
+        writer.close()
 
-    _A, _AAAA, _IN = 1, 28, 1
+
+class NameServer(asyncio.DatagramProtocol):
+    """Knows the scene's NAMES, and no others: their addresses, and one MX record each."""
+
+    _A, _AAAA, _MX, _IN = 1, 28, 15, 1
     _NO_ERROR, _NO_SUCH_NAME = b"\x81\x80", b"\x81\x83"
 
     def connection_made(self, transport) -> None:
         self._transport = transport
 
     def datagram_received(self, message: bytes, sender) -> None:
+        self._transport.sendto(self.response_to(message), sender)
+
+    def response_to(self, message: bytes) -> bytes:
         at, labels = 12, []
         while size := message[at]:
             labels.append(message[at + 1 : at + 1 + size].decode("latin-1").lower())
@@ -77,9 +92,11 @@ class NameServer(asyncio.DatagramProtocol):
         question, (kind,) = message[12 : at + 5], struct.unpack_from("!H", message, at + 1)
         addresses = NAMES.get(".".join(labels))
         answers = [self._answer(family, address) for family, address in self._of_kind(kind, addresses or ())]
+        if addresses and kind == self._MX:
+            answers = [b"\xc0\x0c" + struct.pack("!HHIHH", kind, self._IN, 0, 4, 10) + b"\xc0\x0c"]
         code = self._NO_SUCH_NAME if addresses is None else self._NO_ERROR
         header = message[:2] + code + struct.pack("!HHHH", 1, len(answers), 0, 0)
-        self._transport.sendto(header + question + b"".join(answers), sender)
+        return header + question + b"".join(answers)
 
     def _of_kind(self, kind: int, addresses: tuple[str, ...]) -> list[tuple[int, str]]:
         family = {self._A: socket.AF_INET, self._AAAA: socket.AF_INET6}.get(kind)

@@ -12,6 +12,7 @@ from far import Far
 from scene import PROXY_V4, PROXY_V6, STATE
 
 PORT = 1080
+UNIX_SOCKET = STATE / "proxy.sock"  # the same server
 
 
 def relay(build: Path) -> list[str] | None:
@@ -50,6 +51,8 @@ class RealProxy:
         self._log = (STATE / "real_proxy.log").open("wb")
         self._process = far.run(self._start(argv))
         self._await_listening()
+        bridge = ["socat", f"UNIX-LISTEN:{UNIX_SOCKET},fork,backlog=128", f"TCP:{PROXY_V4}:{PORT}"]
+        self._bridge = far.run(self._start(bridge))
 
     async def _start(self, argv: list[str]) -> subprocess.Popen:
         # On the servers' thread: a child is on the machine of the thread that starts it.
@@ -68,9 +71,10 @@ class RealProxy:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        for process in (self._bridge, self._process):
+            process.terminate()
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

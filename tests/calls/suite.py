@@ -248,6 +248,8 @@ class Suite:
 
 
 def _url(host: str, port: int, script: Script | None = None) -> str:
+    if host.startswith("/"):
+        return f"socks5://localhost{host}"
     bracketed = f"[{host}]" if ":" in host else host
     credentials = f"{script.as_user}@" if script and script.as_user else ""
     return f"socks5://{credentials}{bracketed}:{port}"

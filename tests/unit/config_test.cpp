@@ -512,3 +512,32 @@ TEST_CASE("the manual describes every key") {
     for (const auto& key : known_keys())
         CHECK_MESSAGE(manual.find(".It Cm " + std::string(key.key)) != std::string::npos, key.key);
 }
+
+TEST_CASE("an AF_UNIX socket is a path behind localhost, as curl has it") {
+    const auto url = parse_proxy_url("socks5h://u:p@LocalHost/run/proxy%20s/socks");
+    REQUIRE(url);
+    CHECK(url->socket_path == "/run/proxy s/socks");
+    CHECK(url->username == "u");
+    CHECK(parse_proxy_url("socks5://localhost/")->socket_path.empty());
+    CHECK(parse_proxy_url("socks5://localhost/" + std::string(106, 'x')));
+    for (const auto& wrong :
+         {std::string("socks5://example.org/run/socks"), std::string("socks5://localhost:1080/run/socks"),
+          std::string("socks5:///run/socks"), std::string("socks5://localhost/run/%0"),
+          std::string("socks5://localhost/run/%00"), "socks5://localhost/" + std::string(107, 'x')})
+        CHECK_FALSE_MESSAGE(parse_proxy_url(wrong), wrong);
+    CHECK(config_from_url("socks5://localhost/run/socks")->upstreams.front().socket_path == "/run/socks");
+}
+
+TEST_CASE("a resolver is a host, with port 53 unless it says another") {
+    const auto resolver = [](const std::string& text) {
+        return parse_config(R"({"default": "direct", "resolver": ")" + text + R"("})");
+    };
+    CHECK(resolver("192.0.2.53")->resolver->text() == "192.0.2.53:53");
+    CHECK(resolver("192.0.2.53:5353")->resolver->text() == "192.0.2.53:5353");
+    CHECK(resolver("dns.example")->resolver->text() == "dns.example:53");
+    CHECK(resolver("[2001:db8::53]")->resolver->text() == "[2001:db8::53]:53");
+    CHECK(resolver("[2001:db8::53]:5353")->resolver->text() == "[2001:db8::53]:5353");
+    for (const auto* wrong :
+         {"", ":53", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:65536", "2001:db8::53", "a b"})
+        CHECK_FALSE_MESSAGE(resolver(wrong), wrong);
+}

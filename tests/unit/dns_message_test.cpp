@@ -74,3 +74,26 @@ TEST_CASE("reverse names are read for both families, in full length only") {
     CHECK_FALSE(reversed_address(name + "ip6.arpa"));
     CHECK_FALSE(reversed_address("www.example.org"));
 }
+
+TEST_CASE("a query is what is read as a question, and no name that DNS can't carry") {
+    auto question = parse_dns_question(query_for_a_b).value;
+    CHECK(encode_dns_query(question) == query_for_a_b);
+    question.recursion_desired = false;
+    CHECK(parse_dns_question(encode_dns_query(question)).value.recursion_desired == false);
+    question.name = "a..b";
+    CHECK(encode_dns_query(question).empty());
+}
+
+TEST_CASE("of a response, code and number of answers; a query or a piece is none") {
+    const auto question = parse_dns_question(query_for_a_b).value;
+    const auto some =
+        parse_dns_summary(encode_dns_response(question, DnsCode::no_error, Host::ipv4({1, 2, 3, 4})));
+    REQUIRE(some);
+    CHECK(some.value.code == 0);
+    CHECK(some.value.answers == 1);
+    const auto none = parse_dns_summary(encode_dns_response(question, DnsCode::no_such_name, {}));
+    CHECK(none.value.code == 3);
+    CHECK(none.value.answers == 0);
+    CHECK(parse_dns_summary(query_for_a_b).outcome == Outcome::malformed);
+    CHECK(parse_dns_summary(Bytes(query_for_a_b).first(11)).outcome == Outcome::need_more);
+}
