@@ -36,6 +36,15 @@ bool is_a_proxy(const Endpoint& endpoint) {
     });
 }
 
+bool all_is_direct() {
+    const auto& config = sys::rules().config;
+    return config.rules.empty() && config.otherwise.kind == Action::Kind::direct;
+}
+
+Verdict<> refuse_unless_all_direct(int error) {
+    return all_is_direct() ? Verdict<>::pass() : Verdict<>::fail(error);
+}
+
 bool has_unix_proxy() {
     const auto& all = sys::rules().config.upstreams;
     return std::any_of(all.begin(), all.end(),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "policy/rules.hpp"
+#include "shim/verdict.hpp"
 #include "sys/address.hpp"
 #include "sys/rules.hpp"
 
@@ -20,6 +21,11 @@ struct Route {
 
 /// Nothing for an address that is not IP: the library has no say in it.
 std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::Protocol protocol);
+
+/// Whether the rules let everything go directly: then there is nothing to hide from anybody.
+bool all_is_direct();
+/// Passes if `all_is_direct`; else fails with `error`.
+Verdict<> refuse_unless_all_direct(int error);
 
 /// Whether the rules name a proxy that listens on an AF_UNIX socket.
 bool has_unix_proxy();

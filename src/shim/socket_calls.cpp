@@ -137,10 +137,7 @@ Verdict<> shutdown(int fd, int how) {
 }
 
 Verdict<> open_socket(int domain) {
-    if (domain != AF_PACKET) return Verdict<>::pass();
-    const auto& config = sys::rules().config;
-    const bool all_direct = config.rules.empty() && config.otherwise.kind == policy::Action::Kind::direct;
-    return all_direct ? Verdict<>::pass() : Verdict<>::fail(EPERM);
+    return domain == AF_PACKET ? refuse_unless_all_direct(EPERM) : Verdict<>::pass();
 }
 
 } // namespace socksify::shim

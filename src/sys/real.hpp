@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 namespace socksify::real {
 
@@ -72,7 +73,12 @@ SOCKSIFY_REAL(gethostbyname)
 SOCKSIFY_REAL(gethostbyname2)
 SOCKSIFY_REAL(gethostbyname2_r)
 SOCKSIFY_REAL(gethostbyname_r)
+SOCKSIFY_REAL(gethostid)
 SOCKSIFY_REAL(getnameinfo)
+SOCKSIFY_REAL(getnetbyaddr)
+SOCKSIFY_REAL(getnetbyaddr_r)
+SOCKSIFY_REAL(getnetbyname)
+SOCKSIFY_REAL(getnetbyname_r)
 SOCKSIFY_REAL(getpeername)
 SOCKSIFY_REAL(getsockname)
 SOCKSIFY_REAL(getsockopt)
@@ -81,6 +87,8 @@ SOCKSIFY_REAL(popen)
 SOCKSIFY_REAL(ppoll)
 SOCKSIFY_REAL(posix_spawn)
 SOCKSIFY_REAL(posix_spawnp)
+SOCKSIFY_REAL(rcmd)
+SOCKSIFY_REAL(rcmd_af)
 SOCKSIFY_REAL(read)
 SOCKSIFY_REAL(recv)
 SOCKSIFY_REAL(res_nquery)
@@ -91,6 +99,8 @@ SOCKSIFY_REAL(res_query)
 SOCKSIFY_REAL(res_querydomain)
 SOCKSIFY_REAL(res_search)
 SOCKSIFY_REAL(res_send)
+SOCKSIFY_REAL(rexec)
+SOCKSIFY_REAL(rexec_af)
 SOCKSIFY_REAL(send)
 SOCKSIFY_REAL(sendmmsg)
 SOCKSIFY_REAL(sendmsg)
@@ -102,6 +112,7 @@ SOCKSIFY_REAL(socketpair)
 SOCKSIFY_REAL(syscall)
 SOCKSIFY_REAL(system)
 SOCKSIFY_REAL(write)
+SOCKSIFY_REAL(wordexp)
 #undef SOCKSIFY_REAL
 #pragma GCC diagnostic pop
 

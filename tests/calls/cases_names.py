@@ -222,6 +222,24 @@ CASES = [
         says=BACK_BY_THE_OLD_FUNCTIONS,
     ),
     Case("names / res_query and its kin", "dns_by_hand queries echo.test", says=dns_by_hand(())),
+    Case(
+        "names / res_query and its kin, by their old names",
+        "dns_by_hand old_names echo.test",
+        says="\n".join(
+            f"__{call}: code 0, 1 questions, 1 answers\n  echo.test: pool"
+            for call in (*_QUERIES[:3], "res_send", *_QUERIES[3:], "res_nsend")
+        ),
+    ),
+    Case("seldom used / second names", "seldom_used second_names {echo}"),
+    Case(
+        "seldom used / rcmd and rexec",
+        "seldom_used remote_commands 203.0.113.80",
+        says="\n".join(f"{call} = -1 EOPNOTSUPP" for call in ("rcmd", "rcmd_af", "rexec", "rexec_af")),
+    ),
+    Case("seldom used / names of networks", "seldom_used networks"),
+    Case("seldom used / the host's number", "seldom_used host_id"),
+    Case("seldom used / wordexp", "seldom_used words whole", says="wordexp = 0\n  a\n  198.1"),
+    Case("seldom used / wordexp, environment cleared", "seldom_used words cleared", says="wordexp = 0\n  a\n  198.1"),
     *(
         Case(
             f"names / res_query asks the rules' resolver {how}",

@@ -79,6 +79,57 @@ void queries(const Arguments& words) {
     res_nclose(&state);
 }
 
+// The names that these functions had in libresolv, until glibc 2.34. Newly linked programs can't have them by
+// accident.
+#define OLD_NAME(name) __asm__(".symver old_" #name ",__" #name "@GLIBC_2.2.5")
+OLD_NAME(res_query);
+OLD_NAME(res_search);
+OLD_NAME(res_querydomain);
+OLD_NAME(res_send);
+OLD_NAME(res_nquery);
+OLD_NAME(res_nsearch);
+OLD_NAME(res_nquerydomain);
+OLD_NAME(res_nsend);
+extern "C" {
+decltype(res_query) old_res_query;
+decltype(res_search) old_res_search;
+decltype(res_querydomain) old_res_querydomain;
+decltype(res_send) old_res_send;
+decltype(res_nquery) old_res_nquery;
+decltype(res_nsearch) old_res_nsearch;
+decltype(res_nquerydomain) old_res_nquerydomain;
+decltype(res_nsend) old_res_nsend;
+}
+
+/// NAME: its address by each of them.
+void old_names(const Arguments& words) {
+    const std::string name(words[0]);
+    const auto dot = name.find('.');
+    const auto label = name.substr(0, dot), domain = name.substr(dot + 1);
+    std::array<unsigned char, 1024> answer{};
+    const auto room = static_cast<int>(answer.size());
+    struct __res_state state {};
+    res_ninit(&state);
+    std::array<unsigned char, 512> question{};
+    const int size = res_mkquery(ns_o_query, name.c_str(), ns_c_in, ns_t_a, nullptr, 0, nullptr,
+                                 question.data(), static_cast<int>(question.size()));
+    show("__res_query", old_res_query(name.c_str(), ns_c_in, ns_t_a, answer.data(), room), answer.data());
+    show("__res_search", old_res_search(name.c_str(), ns_c_in, ns_t_a, answer.data(), room), answer.data());
+    show("__res_querydomain",
+         old_res_querydomain(label.c_str(), domain.c_str(), ns_c_in, ns_t_a, answer.data(), room),
+         answer.data());
+    show("__res_send", old_res_send(question.data(), size, answer.data(), room), answer.data());
+    show("__res_nquery", old_res_nquery(&state, name.c_str(), ns_c_in, ns_t_a, answer.data(), room),
+         answer.data());
+    show("__res_nsearch", old_res_nsearch(&state, name.c_str(), ns_c_in, ns_t_a, answer.data(), room),
+         answer.data());
+    show("__res_nquerydomain",
+         old_res_nquerydomain(&state, label.c_str(), domain.c_str(), ns_c_in, ns_t_a, answer.data(), room),
+         answer.data());
+    show("__res_nsend", old_res_nsend(&state, question.data(), size, answer.data(), room), answer.data());
+    res_nclose(&state);
+}
+
 /// NAME: all answers in one go, waited for. LITERAL in the same list.
 void asynchronous(const Arguments& words) {
     const std::string name(words[0]), literal(words[1]);
@@ -113,5 +164,6 @@ void asynchronous(const Arguments& words) {
 } // namespace
 
 int main(int argc, char** argv) {
-    return run(argc, argv, {{"queries", queries, 1}, {"asynchronous", asynchronous, 2}});
+    return run(argc, argv,
+               {{"old_names", old_names, 1}, {"queries", queries, 1}, {"asynchronous", asynchronous, 2}});
 }
