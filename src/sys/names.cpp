@@ -21,6 +21,8 @@ NamePool the_pool() noexcept {
 
 } // namespace
 
+void open() noexcept { the_pool(); }
+
 std::optional<Host> pool_address(std::string_view name, AddressType family) noexcept {
     auto pool = the_pool();
     if (!pool.valid()) return {};

@@ -8,6 +8,10 @@
 
 namespace socksify::sys::names {
 
+/// Finds the pool, as the first of the others would: a program that drops its privileges may not reach it
+/// afterwards.
+void open() noexcept;
+
 /// The pool address of a name, of the family wanted. Nothing if the pool is full or the name can't be sent to
 /// a proxy.
 std::optional<Host> pool_address(std::string_view name, AddressType family) noexcept;

@@ -8,6 +8,7 @@ SLOW = (Script(at={Stage.REQUEST: later(WAY / 1000, honestly)}),)
 NEVER = (Script(at={Stage.REQUEST: silence}),)
 IDLE = 3200  # milliseconds, after which the worker is gone for sure
 
+IDENTITIES = ("setuid", "seteuid", "setreuid", "setresuid", "setgid", "setegid", "setregid", "setresgid")
 WAYS_TO_EXECUTE = (
     "execv",
     "execve, no environment",
@@ -45,10 +46,17 @@ CASES = [
         proxies=(Script(at={Stage.REQUEST: for_name("192.0.2.66", silence)}),),
     ),
     Case(
-        "life / chroot before the first call: the rules are out of reach",
+        "life / chroot before the first call",
         "process_life changed_before_the_first_call {echo}",
-        says="setuid = 0\nconnect = -1 ENETUNREACH",
-        stderr=("No such file",),
+    ),
+    Case("life / another user or group before the first call", "process_life changes_identity {echo}"),
+    Case(
+        "life / another user, and the rules were never to be read",
+        "process_life changes_identity {echo}",
+        config="",
+        environment={"SOCKSIFY_CONFIG": "/nowhere"},
+        says="\n".join(f"{call} = 0\nconnect = -1 ENETUNREACH" for call in IDENTITIES),
+        stderr=("/nowhere: No such file",) * len(IDENTITIES),
     ),
     Case("worker / leaves signals to the program", "process_life signals_reach_the_program {silent}", proxies=NEVER),
     Case("exit / amid a connect that never ends", "process_life exits_promptly {silent}", proxies=NEVER),

@@ -86,6 +86,37 @@ void changed_before_the_first_call(const Arguments& words) {
     close(fd);
 }
 
+/// DESTINATION: every way to another user or group, each in a child that connects afterwards for the first
+/// time.
+void changes_identity(const Arguments& words) {
+    constexpr id_t nobody = 65534;
+    struct Way {
+        const char* name;
+        int (*change)();
+    };
+    constexpr Way ways[] = {
+        {"setuid", [] { return setuid(nobody); }},
+        {"seteuid", [] { return seteuid(nobody); }},
+        {"setreuid", [] { return setreuid(nobody, nobody); }},
+        {"setresuid", [] { return setresuid(nobody, nobody, nobody); }},
+        {"setgid", [] { return setgid(nobody); }},
+        {"setegid", [] { return setegid(nobody); }},
+        {"setregid", [] { return setregid(nobody, nobody); }},
+        {"setresgid", [] { return setresgid(nobody, nobody, nobody); }},
+    };
+    const auto to = address_of(words[0]);
+    for (const auto& way : ways) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            told(way.name, way.change());
+            const int fd = tcp_socket(to.family());
+            told("connect", connect_to(fd, to));
+            std::_Exit(0);
+        }
+        waitpid(pid, nullptr, 0);
+    }
+}
+
 volatile std::sig_atomic_t caught = 0;
 void on_signal(int) {
     caught = caught + 1;
@@ -283,6 +314,7 @@ int main(int argc, char** argv) {
                 {"exits_promptly", exits_promptly, 1},
                 {"exits_amid_success", exits_amid_success, 1},
                 {"cancelled", cancelled, 2},
+                {"changes_identity", changes_identity, 1},
                 {"in_signal_handler", in_signal_handler, 1},
                 {"leaves_nothing", leaves_nothing, 2},
                 {"without_standard_descriptors", without_standard_descriptors, 1},

@@ -196,6 +196,7 @@ class Suite:
     def _write_rules(self, case: Case, fakes: list[FakeProxy]) -> None:
         config = STATE / "socksify.json"
         config.unlink(missing_ok=True)
+        config.touch(0o600)  # as a file with passwords in it should be
         running = iter(fakes)
         urls = []
         for proxy in case.proxies:
@@ -208,6 +209,8 @@ class Suite:
         if case.config is not None:
             if case.config:
                 config.write_text(case.config)
+            else:
+                config.unlink()
             return
         urls = urls or [_url(case.proxy_host, self._real.port)]
         upstreams = {f"p{i}": {"url": url, **UPSTREAM, **case.upstream} for i, url in enumerate(urls)}
