@@ -3,6 +3,7 @@
 #include "policy/rules.hpp"
 #include "sys/address.hpp"
 #include "sys/hosts_file.hpp"
+#include "sys/idn.hpp"
 #include "sys/log.hpp"
 #include "sys/names.hpp"
 #include "sys/real.hpp"
@@ -153,10 +154,12 @@ Verdict<> getaddrinfo(const char* node, const char* service, const addrinfo* hin
     const int literal = real::getaddrinfo(node, service, &numeric, list);
     if (literal != EAI_NONAME) return Verdict<>{false, literal, literal == EAI_SYSTEM ? errno : 0};
 
-    auto answer = answer_for(node, wanted.ai_family);
+    const auto name = (wanted.ai_flags & AI_IDN) != 0 ? sys::to_ascii_name(node) : std::string(node);
+    if (!name) return Verdict<>::done(EAI_IDN_ENCODE);
+    auto answer = answer_for(*name, wanted.ai_family);
     if (answer.kind == NameAnswer::Kind::none && wanted.ai_family == AF_INET6 &&
         (wanted.ai_flags & AI_V4MAPPED) != 0)
-        answer = answer_for(node, AF_INET); // of /etc/hosts, with nothing but an IPv4 address there
+        answer = answer_for(*name, AF_INET); // of /etc/hosts, with nothing but an IPv4 address there
     switch (answer.kind) {
     case NameAnswer::Kind::system: return Verdict<>::pass();
     case NameAnswer::Kind::none: return Verdict<>::done(EAI_NONAME);

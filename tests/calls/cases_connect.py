@@ -248,6 +248,7 @@ FORK = [
     Case("exec / nothing of the library's is inherited", "fork_and_exec descriptors_after_exec {echo}", proxies=SLOW),
     Case("exec / with a connection", "fork_and_exec exec {echo}"),
     Case("SCM_RIGHTS / a connection", "fork_and_exec sent {echo}"),
+    Case("pidfd_getfd / a connection", "fork_and_exec taken_over {echo}"),
     Case("SCM_RIGHTS / a connection under way", "fork_and_exec sent_under_way {echo}", proxies=SLOW),
 ]
 

@@ -115,6 +115,29 @@ CASES = [
         """,
         stderr=("no library for its architecture", "privileges of its own"),
     ),
+    # --- beside other libraries ---
+    *(
+        Case(f"beside / {name}, {order} / {what}", victim, preloaded=preloaded, seconds=20)
+        for name, other in (
+            ("jemalloc", "libjemalloc.so.2"),
+            ("tcmalloc", "libtcmalloc_minimal.so.4"),
+            ("a library of the same calls", "{victims}/libsecond_preload.so"),
+        )
+        for order, preloaded in (("before", (other, "{lib}")), ("behind", ("{lib}", other)))
+        for what, victim in (
+            ("64 threads by name", "many_connects threads_by_name v4.test 7"),
+            ("under way", "connect_watched epoll_edge_before {echo} 0"),
+            ("fork", "fork_and_exec many_children {echo}"),
+            ("exec", "processes exec"),
+        )
+    ),
+    Case(
+        "beside / a library of the same calls sees them",
+        "dial {echo}",
+        preloaded=("{victims}/libsecond_preload.so", "{lib}"),
+        environment={"TELL_CONNECTS": "yes"},
+        says="203.0.113.80:7: 0\necho: the same\nconnects seen: yes",
+    ),
     # --- rules ---
     Case(
         "rules / there are none",

@@ -199,6 +199,7 @@ CASES = [
     Case("names / of this machine", "names of_a_name lab", differs=AS_ASKED_FOR),
     Case("names / localhost", "names of_a_name localhost"),
     Case("names / that are none", "names of_no_name", says=OF_NO_NAME),
+    Case("names / international", "names international", says="0\nxn--bcher-kva.test\nEAI_IDN_ENCODE"),
     Case("names / the same address everywhere", "names same_everywhere echo.test", says=SAME_EVERYWHERE),
     Case("names / back to the name", "names back_to_the_name echo.test", says=BACK_TO_THE_NAME),
     Case(

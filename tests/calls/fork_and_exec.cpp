@@ -1,7 +1,12 @@
 // fork() and exec() around connect(): what parent and child see of a socket that both have.
 #include "victim.hpp"
 
+#include <csignal>
 #include <sys/wait.h>
+
+extern "C" { // glibc 2.36 forgot it
+#include <sys/pidfd.h>
+}
 
 using namespace victim;
 
@@ -202,6 +207,30 @@ void by_message(const Address& to, int flags) {
 void sent(const Arguments& words) { by_message(address_of(words[0]), 0); }
 void sent_under_way(const Arguments& words) { by_message(address_of(words[0]), SOCK_NONBLOCK); }
 
+/// A child connects; this process takes its descriptor out of it.
+void taken_over(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    int ends[2];
+    if (pipe(ends) != 0) give_up("no pipe");
+    const pid_t pid = fork();
+    if (pid == 0) {
+        const int fd = tcp_socket(to.family());
+        connect_to(fd, to);
+        if (write(ends[1], &fd, sizeof fd) != sizeof fd) give_up("write");
+        pause(5000);
+        std::_Exit(0);
+    }
+    int number = -1;
+    if (read(ends[0], &number, sizeof number) != sizeof number) give_up("read");
+    const int process = pidfd_open(pid, 0);
+    const int fd = told_fd("pidfd_getfd", pidfd_getfd(process, number, 0));
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    observe_peer(fd);
+    observe_echo(fd);
+    told("close", close(fd));
+}
+
 /// What the library opens is closed by exec: the new program has the numbers that it would have.
 void descriptors_after_exec(const Arguments& words) {
     const auto to = address_of(words[0]);
@@ -232,6 +261,7 @@ int main(int argc, char** argv) {
                 {"after_exec", after_exec, 1},
                 {"sent", sent, 1},
                 {"sent_under_way", sent_under_way, 1},
+                {"taken_over", taken_over, 1},
                 {"descriptors_after_exec", descriptors_after_exec, 1},
                 {"count_descriptors", count_descriptors, 0}});
 }

@@ -2,6 +2,7 @@
 // "pool6".
 #include "victim.hpp"
 
+#include <clocale>
 #include <map>
 #include <netdb.h>
 #include <spawn.h>
@@ -163,6 +164,25 @@ void of_a_name(const Arguments& words) {
     };
     for (const auto& question : questions) ask(question);
     ask({node, "80"}, false);
+}
+
+/// AI_IDN: what is not ASCII goes out as DNS has it, and what is no text in this locale goes nowhere.
+void international(const Arguments&) {
+    setlocale(LC_ALL, "C.UTF-8");
+    for (const char* name : {"b\xc3\xbc\x63her.test", "b\xfc\x63her.test"}) {
+        addrinfo hints{};
+        hints.ai_family = AF_INET;
+        hints.ai_socktype = SOCK_STREAM;
+        hints.ai_flags = AI_IDN;
+        addrinfo* list = nullptr;
+        const int code = getaddrinfo(name, "7", &hints, &list);
+        say("%s", code == EAI_IDN_ENCODE ? "EAI_IDN_ENCODE" : gai_name(code));
+        if (code != 0) continue;
+        std::array<char, 256> back{};
+        getnameinfo(list->ai_addr, list->ai_addrlen, back.data(), back.size(), nullptr, 0, 0);
+        say("%s", back.data());
+        freeaddrinfo(list);
+    }
 }
 
 /// What can be no name at all.
@@ -405,6 +425,7 @@ int main(int argc, char** argv) {
     return run(argc, argv,
                {{"without_a_name", without_a_name},
                 {"of_a_name", of_a_name, 1},
+                {"international", international},
                 {"of_no_name", of_no_name},
                 {"same_everywhere", same_everywhere, 1},
                 {"print", print, 1},

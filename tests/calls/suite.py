@@ -56,6 +56,7 @@ class Case:
     second_sees: tuple[str, ...] | None = None
     stderr: tuple[str, ...] = ()  # a regular expression for each line
     environment: dict = field(default_factory=dict)
+    preloaded: tuple[str, ...] = ("{lib}",)  # LD_PRELOAD: files, or names that ld.so finds
     way: int = 0
     direct: bool = False  # packets may leave beside the proxy
     seconds: float = 10
@@ -220,7 +221,8 @@ class Suite:
 
     def _shimmed_environment(self, case: Case) -> dict:
         config = {} if case.config == "" else {"SOCKSIFY_CONFIG": str(STATE / "socksify.json")}
-        return {"LD_PRELOAD": str(self.library), **config, **case.environment}
+        preload = ":".join(case.preloaded).format(lib=self.library, victims=self.victims)
+        return {"LD_PRELOAD": preload, **config, **case.environment}
 
     def _start(self, argv: list[str], seconds: float, environment: dict) -> Finished:
         """Runs a victim to its end, or for so long, and ends what it leaves behind."""
