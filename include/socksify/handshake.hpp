@@ -46,7 +46,7 @@ enum class Failure : std::uint8_t {
 ///     send     → write `out` (in one send), then `sent(n)`
 ///     receive  → read at most `room` octets (never more: the next one may be the program's), then
 ///     `received(octets)`,
-///                or `ended()` when the server closed
+///                or `ended()` when the server closed, or `broken_off()`
 class ClientHandshake {
 public:
     explicit ClientHandshake(const ClientPlan& plan);
@@ -60,6 +60,9 @@ public:
     void sent(std::size_t octets) noexcept;
     void received(Bytes in);
     void ended();
+    /// In place of `ended()`: the connection was reset, or the caller waits no longer. What the server would
+    /// have said is not known.
+    void broken_off();
 
     [[nodiscard]] Phase phase() const noexcept { return phase_; }
     [[nodiscard]] Failure failure() const noexcept { return failure_; }

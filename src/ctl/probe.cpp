@@ -173,12 +173,13 @@ private:
                 // The proxy may have said why before it closed: read first, look at errors second.
             } else if (!socket.wait(POLLIN, deadline)) {
                 is_silent_ = true;
-                return handshake_.ended(); // a list may have come whole but for its END
+                return handshake_.broken_off(); // a list may have come whole but for the rest of its END
             }
             const auto room = step.what == What::receive ? std::min(step.room, buffer.size()) : 1;
             const auto size = ::recv(socket.fd(), buffer.data(), room, 0);
             if (size < 0 && (errno == EINTR || errno == EAGAIN) && step.what == What::receive) continue;
-            if (size <= 0 || step.what != What::receive) return handshake_.ended();
+            if (size == 0) return handshake_.ended();
+            if (size < 0 || step.what != What::receive) return handshake_.broken_off();
             const Bytes received{buffer.data(), static_cast<std::size_t>(size)};
             out_.answer.insert(out_.answer.end(), received.begin(), received.end());
             handshake_.received(received);

@@ -10,8 +10,9 @@
 //                                        └ else → failed                              │
 //     features → done;  features_then_command: held → send_command …, else → failed ◄─┘
 //
-// `ended()` in an await state fails with `closed`, but for two cases: a reply whose REP is a failure is final
-// although its address never came, and an FDL may end with the connection when it was not held.
+// A reply whose REP is a failure is final with its second octet: its address says nothing, and never comes
+// from some. `ended()` in an await state fails with `closed`; an FDL may end with the connection when it was
+// not held.
 #include "socksify/handshake.hpp"
 
 namespace socksify {
@@ -129,9 +130,9 @@ void ClientHandshake::take_message() {
     case State::await_command_reply: {
         const bool of_features = state_ == State::await_features_reply;
         auto message = parse_reply(in_);
-        // A failure needs no address to be final, so one with an ATYP that nobody knows is as good as any.
-        if (const auto code = early_reply_code(in_);
-            message.outcome == Outcome::malformed && code && *code != Reply::succeeded)
+        // A failure needs no address to be final: neither one of an ATYP that anybody knows, nor a whole one,
+        // nor the end of the connection.
+        if (const auto code = early_reply_code(in_); !message && code && *code != Reply::succeeded)
             message = complete(ReplyMessage{*code, 0, {}}, in_.size());
         return parsed(message, [&](const ReplyMessage& reply) {
             of_features ? on_features_reply(reply) : on_command_reply(reply);
@@ -142,21 +143,18 @@ void ClientHandshake::take_message() {
 }
 
 void ClientHandshake::ended() {
+    if (state_ == State::await_features && !held_ && reader_.ended() == Outcome::complete)
+        return on_features_complete();
+    broken_off(); // held, the server meant to stay, and a cut list is a cut list
+}
+
+void ClientHandshake::broken_off() {
     switch (state_) {
     case State::await_features:
-        // Held, only a bare FF may be taken for the end: the server meant to stay, and a cut list is a cut
-        // list.
-        if (reader_.ended() != Outcome::complete || (held_ && !reader_.saw_end()))
-            return fail(Failure::features_not_a_list);
+        // Between two entries there is no telling what would have followed; after a bare FF there is.
+        if (!reader_.saw_end()) return fail(Failure::features_not_a_list);
         held_ = false;
         return on_features_complete();
-    case State::await_features_reply:
-    case State::await_command_reply:
-        if (const auto code = early_reply_code(in_); code && *code != Reply::succeeded) {
-            const ReplyMessage reply{*code, 0, {}};
-            return state_ == State::await_features_reply ? on_features_reply(reply) : on_command_reply(reply);
-        }
-        return fail(Failure::closed);
     case State::done:
     case State::failed: return;
     default: return fail(Failure::closed);

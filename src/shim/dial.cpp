@@ -297,8 +297,10 @@ Dial::Wait Dial::shake() {
             if (Clock::now() < deadline_) return wait(EPOLLIN);
             on_silence();
             if (!handshake_) return {};
-        } else {
+        } else if (received == 0) {
             handshake_->ended();
+        } else {
+            handshake_->broken_off();
         }
     }
 }
@@ -306,9 +308,9 @@ Dial::Wait Dial::shake() {
 void Dial::on_silence() {
     const auto phase = handshake_->phase();
     log::line(Level::info, "%s: no answer to the %s", config().name.c_str(), name_of(phase));
-    // Silence on LIST-FEATURES is one of the ways to have none; and a list may have come whole but for its
-    // END.
-    if (phase == Phase::features) return handshake_->ended();
+    // Silence on LIST-FEATURES is one of the ways to have none; and a list may have come whole but for the
+    // rest of its END.
+    if (phase == Phase::features) return handshake_->broken_off();
     handshake_.reset();
     if (phase == Phase::command) return end(ETIMEDOUT);
     disconnect();

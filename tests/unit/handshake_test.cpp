@@ -277,6 +277,24 @@ TEST_CASE("a list without END ends with the connection, if that was not held") {
     CHECK(client.take_features().supports_version(5) == Support::yes);
 }
 
+TEST_CASE("a list that a reset or the caller's timer ends between two entries may have been longer") {
+    ClientHandshake client(plan_for(Exchange::features));
+    Scripted proxy({no_auth, "05 00 00 01 00 00 00 00 00 00 02 01 00"}, Then::stays);
+    CHECK(join(client, proxy).waits);
+    client.broken_off();
+    CHECK(client.failure() == Failure::features_not_a_list);
+    CHECK(!client.has_features());
+}
+
+TEST_CASE("a bare FF is the list's end, whatever ends the wait for the rest of it") {
+    ClientHandshake client(plan_for(Exchange::features));
+    Scripted proxy({no_auth, "05 00 00 01 00 00 00 00 00 00 02 01 00 ff"}, Then::stays);
+    CHECK(join(client, proxy).waits);
+    client.broken_off();
+    CHECK(is_done(client));
+    CHECK(client.take_features().supports(AddressType::ipv4) == Support::yes);
+}
+
 TEST_CASE("a held connection that closes inside the list has cut it") {
     auto client =
         told(plan_for(Exchange::features_then_command), {no_auth, "05 00 01 01 00 00 00 00 00 00 01 05 00"});
@@ -326,7 +344,14 @@ TEST_CASE("a refused command keeps its REP, and the list that came before it") {
     }
 }
 
-TEST_CASE("a refusal is final even when its address never comes") {
+TEST_CASE("a refusal is final even when its address never comes, nor the end of the connection") {
+    for (const std::string_view cut : {"05 05", "05 05 00", "05 05 00 01", "05 05 00 03 09 6e"})
+        for (const auto then : {Then::closes, Then::stays}) {
+            INFO(cut);
+            const auto refused = told(plan_for(Exchange::command), {no_auth, cut}, then);
+            CHECK(refused.failure() == Failure::command_refused);
+            CHECK(refused.reply() == Reply::connection_refused);
+        }
     const auto client = told(plan_for(Exchange::command), {no_auth, "05 05"});
     CHECK(client.failure() == Failure::command_refused);
     CHECK(client.reply() == Reply::connection_refused);
