@@ -5,11 +5,9 @@ from fake_proxy import (
     Script,
     Stage,
     close,
-    garbage,
     honestly,
     in_turn,
     later,
-    nothing_more,
     rep,
     reset,
     send,
@@ -350,7 +348,7 @@ BAD = [
     Case("unix / datagram", "unix_sockets datagram"),
 ]
 
-# --- the proxy misbehaves: what the program is told, blocking and not ---
+# --- the proxy misbehaves: what the program is told, blocking and not; its wrong answers are cases_wrong.py's ---
 
 TO_ECHO = "dial {echo} ~{echo}"
 
@@ -382,15 +380,8 @@ PROXY = [
     misbehaviour("closes at once", at(Stage.ACCEPTED, close), "ECONNREFUSED"),
     misbehaviour("resets at once", at(Stage.ACCEPTED, reset), "ECONNREFUSED"),
     misbehaviour("speaks first, and HTTP", at(Stage.ACCEPTED, send(HTTP)), "ECONNABORTED"),
-    misbehaviour("closes after the greeting", at(Stage.GREETING, close), "ECONNREFUSED"),
-    misbehaviour("resets after the greeting", at(Stage.GREETING, reset), "ECONNREFUSED"),
-    misbehaviour("silent after the greeting", at(Stage.GREETING, silence), "ETIMEDOUT", slow=True),
-    misbehaviour("garbage after the greeting", at(Stage.GREETING, garbage(2)), "ECONNABORTED"),
-    misbehaviour("half an answer to the greeting", at(Stage.GREETING, send(b"\5")), "ECONNREFUSED"),
-    misbehaviour("speaks SOCKS4", at(Stage.GREETING, send(b"\0\x5a\0\0\0\0\0\0")), "ECONNABORTED"),
     misbehaviour("accepts no method", Script(methods=()), "EACCES"),
     misbehaviour("wants a password that the rules don't have", Script(methods=(PASSWORD,)), "EACCES"),
-    misbehaviour("chooses what was not offered", at(Stage.GREETING, send(b"\5\2")), "ECONNABORTED"),
     misbehaviour(
         "right password", Script(**WITH_PASSWORD), "0", sees=("offers 00 02; as alice; connect 203.0.113.80:7",) * 2
     ),
@@ -400,29 +391,7 @@ PROXY = [
         "EACCES",
         sees=("offers 00 02; as alice",) * 2,
     ),
-    misbehaviour("closes after the password", Script(**WITH_PASSWORD, at={Stage.PASSWORD: close}), "ECONNREFUSED"),
-    misbehaviour(
-        "silent after the password", Script(**WITH_PASSWORD, at={Stage.PASSWORD: silence}), "ETIMEDOUT", slow=True
-    ),
-    misbehaviour(
-        "RFC 1929's answer in version 5", Script(**WITH_PASSWORD, at={Stage.PASSWORD: send(b"\5\0", nothing_more)}), "0"
-    ),
-    misbehaviour("closes after the request", at(Stage.REQUEST, close), "ECONNREFUSED"),
-    misbehaviour("resets after the request", at(Stage.REQUEST, reset), "ECONNREFUSED"),
-    misbehaviour("silent after the request", at(Stage.REQUEST, silence), "ETIMEDOUT", slow=True),
-    misbehaviour("garbage after the request", at(Stage.REQUEST, garbage(10)), "ECONNABORTED"),
-    misbehaviour("an address type that isn't", at(Stage.REQUEST, send(b"\5\0\0\x7f" + bytes(6))), "ECONNABORTED"),
-    misbehaviour("half a success", at(Stage.REQUEST, send(b"\5\0\0\1\0\0")), "ECONNREFUSED"),
-    misbehaviour(
-        "half a success and silence", at(Stage.REQUEST, send(b"\5\0\0\1\0\0", silence)), "ETIMEDOUT", slow=True
-    ),
-    misbehaviour("a failure of four octets", at(Stage.REQUEST, send(b"\5\7\0\1")), "EOPNOTSUPP"),
     misbehaviour("a failure, and reset", at(Stage.REQUEST, send(rep(5), reset)), "ECONNREFUSED"),
-    misbehaviour("a name for BND.ADDR", at(Stage.REQUEST, send(b"\5\0\0\3\4name\0\7ping", silence)), "0"),
-    misbehaviour(
-        "an IPv6 address for BND.ADDR", at(Stage.REQUEST, send(b"\5\0\0\4" + bytes(18) + b"ping", silence)), "0"
-    ),
-    misbehaviour("the destination speaks at once", at(Stage.REQUEST, send(rep(0) + b"ping", silence)), "0"),
     misbehaviour("slow by the octet", Script(by_the_octet=True), "0"),
     misbehaviour("slow by the octet, with a password", Script(**WITH_PASSWORD, by_the_octet=True), "0"),
     misbehaviour(
@@ -431,22 +400,6 @@ PROXY = [
         "ETIMEDOUT",
         slow=True,
     ),
-] + [
-    misbehaviour(f"REP {code:02x} is {error}", at(Stage.REQUEST, send(rep(code))), error)
-    for code, error in (
-        (0x01, "ECONNABORTED"),
-        (0x02, "EACCES"),
-        (0x03, "ENETUNREACH"),
-        (0x04, "EHOSTUNREACH"),
-        (0x05, "ECONNREFUSED"),
-        (0x06, "ETIMEDOUT"),
-        (0x07, "EOPNOTSUPP"),
-        (0x08, "EAFNOSUPPORT"),
-        (0x09, "ETIMEDOUT"),
-        (0x0A, "ECONNABORTED"),
-        (0xF0, "EHOSTUNREACH"),
-        (0xFF, "ECONNABORTED"),
-    )
 ]
 
 CASES = BLOCKING + WATCHED + FAULTY + AGAIN + OPTIONS + DUPLICATES + CLOSE + FORK + MANY + FAMILIES + BAD + PROXY

@@ -1,6 +1,7 @@
 """LIST-FEATURES: when it is asked, what each answer leads to, and how a proxy that is down is passed over.
 
-The fake proxy's record shows what the library did; what the program sees is `dial`'s account of it.
+The fake proxy's record shows what the library did; what the program sees is `dial`'s account of it. Answers that are no
+list are cases_wrong.py's.
 """
 
 from fake_proxy import (
@@ -11,12 +12,10 @@ from fake_proxy import (
     close,
     fdl,
     for_name,
-    garbage,
     honestly,
     in_turn,
     list_features,
     rep,
-    reset,
     send,
     silence,
 )
@@ -140,37 +139,6 @@ WHEN = [
         sees=("offers 00; connect echo.test:7",) * 64 + (QUESTION,),
         seconds=20,
     ),
-]
-
-# Each way to have no LIST-FEATURES (doc/wire.md): the program notices nothing but time, and nobody asks twice.
-_NEGATIVE = (
-    ("REP 07", send(rep(7)), None),
-    ("REP 01", send(rep(1)), None),
-    ("REP 07 and no end", send(rep(7), silence), None),
-    ("closed without a word", close, None),
-    ("reset without a word", reset, None),
-    ("silence", silence, 0),
-    ("four octets", send(b"\5\7\0\1"), None),
-    ("garbage", garbage(10), None),
-    ("REP 00 and garbage", send(rep(0, 1) + bytes(range(1, 200))), None),
-    ("REP 00 and no list", send(rep(0)), None),
-    ("a list without an end, and silence", send(rep(0, 1) + fdl(end=b""), silence), 0),
-    ("a list that is too long", send(rep(0, 1) + b"\x90\x00\xff" * 400 + bytes(255) * 400, silence), None),
-)
-NEGATIVE = [
-    Case(
-        f"features / {how}: {hazard}",
-        f"dial {{echo}} pause:{pause} {{echo}} {{echo}}",
-        proxies=(Script(at={Stage.FEATURES: deed}),),
-        upstream=upstream,
-        says=connected(*["203.0.113.80:7"] * 3, slow=slow if how == "inline" else None),
-        sees=(CONNECT,) * 3 + (question,),
-    )
-    for hazard, deed, slow in _NEGATIVE
-    for how, upstream, question, pause in (
-        ("background", BACKGROUND, QUESTION, 600),
-        ("inline", INLINE, HELD_QUESTION, 0),
-    )
 ]
 
 # How a list may end.
@@ -457,4 +425,4 @@ UPSTREAMS = [
     ),
 ]
 
-CASES = WHEN + NEGATIVE + ENDS + DECISIONS + UPSTREAMS
+CASES = WHEN + ENDS + DECISIONS + UPSTREAMS

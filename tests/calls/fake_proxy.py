@@ -94,6 +94,21 @@ async def silence(connection: "Connection") -> None:
     await connection.await_end()
 
 
+async def echo(connection: "Connection") -> None:
+    """What a destination would do, if there were one."""
+    await connection.echo()
+
+
+def flood(piece: bytes) -> Deed:
+    """The same again and again, until the client gives up."""
+
+    async def deed(connection: "Connection") -> None:
+        while True:
+            await connection.send(piece)
+
+    return deed
+
+
 def send(octets: bytes, then: Deed = close) -> Deed:
     async def deed(connection: "Connection") -> None:
         await connection.send(octets)
@@ -210,6 +225,10 @@ class Connection:
     async def await_end(self) -> None:
         if early := await self._reader.read():
             self.story.append(f"and sends {early!r}")
+        raise Over
+
+    async def echo(self) -> None:
+        await far.pump(self._reader, self._writer)
         raise Over
 
     async def _at(self, stage: Stage) -> None:

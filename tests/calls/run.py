@@ -28,6 +28,7 @@ import cases_features
 import cases_life
 import cases_names
 import cases_refused
+import cases_wrong
 import library
 import scene
 import world
@@ -42,6 +43,7 @@ CASES = [
     *cases_names.CASES,
     *cases_refused.CASES,
     *cases_life.CASES,
+    *cases_wrong.CASES,
 ]
 
 

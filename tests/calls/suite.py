@@ -54,6 +54,7 @@ class Case:
     config: str | None = None  # the rules file as it is; empty: there is none
     sees: tuple[str, ...] | None = None  # the first fake proxy's record, sorted
     second_sees: tuple[str, ...] | None = None
+    others_see: tuple[tuple[str, ...] | None, ...] = ()  # from the third on
     stderr: tuple[str, ...] = ()  # a regular expression for each line
     environment: dict = field(default_factory=dict)
     preloaded: tuple[str, ...] = ("{lib}",)  # LD_PRELOAD: files, or names that ld.so finds
@@ -156,9 +157,9 @@ class Suite:
         complaints += _complaints_of_end(seen.end, case)
         if not case.direct:
             complaints += [f"leaked {number} × {leak}" for leak, number in Counter(seen.leaks).items()]
-        for wanted, record in zip((case.sees, case.second_sees), seen.records):
+        for i, (wanted, record) in enumerate(zip((case.sees, case.second_sees, *case.others_see), seen.records)):
             if wanted is not None and sorted(wanted) != record:
-                complaints.append("the proxy's record:")
+                complaints.append(f"the record of proxy {i}:" if i else "the proxy's record:")
                 complaints.append(_diff(_lines(sorted(wanted)), _lines(record), "expected", "seen"))
         return complaints
 
