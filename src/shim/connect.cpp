@@ -1,7 +1,9 @@
 #include "shim/connect.hpp"
 
+#include "shim/datagrams.hpp"
 #include "shim/dial.hpp"
 #include "shim/route.hpp"
+#include "sys/datagram.hpp"
 #include "sys/log.hpp"
 #include "sys/peers.hpp"
 #include "sys/real.hpp"
@@ -52,6 +54,11 @@ std::optional<policy::Protocol> protocol_of_socket(int fd) noexcept {
     return option(fd, SO_TYPE) == SOCK_RAW ? policy::Protocol::other : protocol_of(ip_protocol);
 }
 
+/// Not UDP-Lite, which the rules take for UDP, but which no proxy carries.
+bool is_plain_udp(int fd) noexcept {
+    return option(fd, SO_PROTOCOL) == IPPROTO_UDP && option(fd, SO_TYPE) == SOCK_DGRAM;
+}
+
 /// An address of a family that this socket can't reach, whatever the rules say: the kernel's errno is the
 /// right one.
 bool is_the_kernels_to_refuse(int fd, const sockaddr* address, policy::Protocol protocol) noexcept {
@@ -99,6 +106,7 @@ Verdict<> connect_again(int fd, const Socket& socket) {
 
 /// connect() to nobody: the end of a connection, or of an attempt.
 Verdict<> disconnect(int fd) {
+    disconnect_datagram(fd);
     if (const auto socket = sys::find_socket(fd)) {
         if (socket->state == Socket::State::parked)
             return socket->parked->give_up() ? Verdict<>::done(0) : Verdict<>::fail(errno);
@@ -193,10 +201,12 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     if (!protocol) return Verdict<>::pass();
     const auto route = route_to(address, size, *protocol);
     if (route->refusal != 0) return Verdict<>::fail(route->refusal);
-    if (route->direct && !route->from_pool) return Verdict<>::pass();
+    const bool is_udp = is_plain_udp(fd);
+    if (route->direct && !route->from_pool && !(is_udp && sys::find_datagram(fd))) return Verdict<>::pass();
     if (is_the_kernels_to_refuse(fd, address, *protocol)) return Verdict<>::pass();
+    if (is_udp) return connect_datagram(fd, sys::copy_address(address, size), *route);
     if (*protocol != policy::Protocol::tcp) {
-        log::line(log::Level::info, "%s: only TCP can be proxied", route->destination.text().c_str());
+        log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());
         return Verdict<>::fail(EOPNOTSUPP);
     }
     return connect_through(fd, sys::copy_address(address, size), *route);
@@ -230,10 +240,11 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
         if (connected.error != 0) return Verdict<Send>::fail(connected.error);
         return Verdict<Send>::done(Send::to_connected);
     }
+    if (is_plain_udp(fd)) return Verdict<Send>::done(Send::as_datagram);
     const auto route = route_to(address, size, *protocol);
     if (route->refusal != 0) return Verdict<Send>::fail(route->refusal);
     if (route->direct && !route->from_pool) return as_it_is;
-    log::line(log::Level::info, "%s: only TCP can be proxied", route->destination.text().c_str());
+    log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());
     return Verdict<Send>::fail(EOPNOTSUPP);
 }
 

@@ -15,6 +15,7 @@ enum class Send : std::uint8_t {
     as_it_is,
     to_connected, ///< to a stream that is connected, or about to be: without the address, and without
                   ///< MSG_FASTOPEN
+    as_datagram,  ///< UDP: send_datagram() has the word
 };
 /// Of a datagram, or of a stream's first data. `address` may be null. Fails where the rules would have it
 /// proxied and it can't be: nothing of it may leave another way.

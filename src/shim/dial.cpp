@@ -328,6 +328,16 @@ void Dial::on_shaken() {
               failure == Failure::command_refused ? ": " : "",
               failure == Failure::command_refused ? describe(handshake_->reply()).data() : "");
     if (purpose_ == Purpose::probe) return end(EOPNOTSUPP);
+    if (purpose_ == Purpose::associate && failure == Failure::command_refused && !as_ipv4_ &&
+        plan_.destination.host.type() == AddressType::ipv6 &&
+        (handshake_->reply() == Reply::address_type_not_supported ||
+         handshake_->reply() == Reply::general_failure)) {
+        as_ipv4_ = true;
+        disconnect();
+        --next_address_;
+        state_ = State::next_address;
+        return;
+    }
     // A connection that was to be held and is not, or a command that fails on it alone, contradicts the list,
     // too.
     const bool relied = relied_on_features_ || plan_.exchange == Exchange::features_then_command;
@@ -347,6 +357,13 @@ void Dial::on_shaken() {
         --next_address_; // the same one, on a fresh connection
         state_ = State::next_address;
     }
+}
+
+/// DST of UDP ASSOCIATE is where datagrams will come from, and zeros where that is not known. Some servers
+/// open their socket in its family (doc/wire.md), so it is the family of the connection.
+void Dial::set_datagram_source() {
+    const bool is_v6 = addresses_[next_address_].host.type() == AddressType::ipv6;
+    plan_.destination = {is_v6 && !as_ipv4_ ? Host::ipv6({}) : Host::ipv4({}), 0};
 }
 
 bool Dial::make_probe_plan() {
@@ -385,8 +402,12 @@ bool Dial::make_plan() {
     }
     relied_on_features_ = known.features != nullptr;
 
-    const auto plan = policy::make_plan(upstream, known, Command::connect, destination_, only_method);
+    const bool associates = purpose_ == Purpose::associate;
+    const auto plan =
+        policy::make_plan(upstream, known, associates ? Command::udp_associate : Command::connect,
+                          associates ? Endpoint{} : destination_, only_method);
     plan_ = plan.handshake;
+    if (associates) set_datagram_source();
     log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
               known.known == policy::Known::listed ? "known"
               : known.known == policy::Known::none ? "none"

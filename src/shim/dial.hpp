@@ -36,9 +36,10 @@ public:
     using Clock = sys::worker::Clock;
 
     enum class Purpose : std::uint8_t {
-        connect, ///< to the destination, through one of `upstreams`
-        direct,  ///< to the destination, a name that is to be resolved here
-        probe,   ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
+        connect,   ///< to the destination, through one of `upstreams`
+        direct,    ///< to the destination, a name that is to be resolved here
+        associate, ///< UDP ASSOCIATE by one of `upstreams`; `destination` is for the log
+        probe,     ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
     };
 
     Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
@@ -60,8 +61,9 @@ public:
     [[nodiscard]] int error() const noexcept { return error_; }
     [[nodiscard]] bool has_failed() const noexcept { return state_ == State::over && error_ != 0; }
     [[nodiscard]] const Carrier& carrier() const noexcept { return carrier_; }
-    /// The upstream that the connection goes through (of Purpose::connect).
-    [[nodiscard]] std::size_t upstream() const noexcept { return upstream_; }
+    /// Of Purpose::associate, once over without an error: where the proxy takes datagrams, as it said; often
+    /// zeros.
+    [[nodiscard]] Endpoint bound() const noexcept { return handshake_ ? handshake_->bound() : Endpoint{}; }
 
 private:
     enum class State : std::uint8_t { next_upstream, next_address, connecting, shaking, over };
@@ -77,6 +79,7 @@ private:
     void end(int error);
     void upstream_failed(int error);
     bool make_plan();
+    void set_datagram_source();
     bool make_probe_plan();
     bool resolve_destination(bool only_ipv4);
     void disconnect();
@@ -107,6 +110,8 @@ private:
     bool asked_ = false;              // once is enough for one destination
     bool touched_ = false;            // the socket is no longer as the program gave it
     bool may_block_ = true;
+    bool as_ipv4_ =
+        false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is
     bool postponed_ = false; // a name must be looked up, and this is no time to block
     int error_ = 0;
     Clock::time_point started_ = Clock::now();

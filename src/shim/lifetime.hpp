@@ -2,6 +2,7 @@
 #pragma once
 
 #include "shim/verdict.hpp"
+#include "sys/datagram.hpp"
 #include "sys/fd_marks.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/parked.hpp"
@@ -19,6 +20,7 @@ int close_number(int fd, Close close_it) {
         errno = EBADF; // for the program there is nothing
         return -1;
     }
+    sys::forget_datagram(fd);
     if (const auto socket = sys::find_socket(fd); socket && socket->state != sys::Socket::State::connected)
         return socket->parked->close_number(fd, close_it);
     sys::fds::forget(fd);
@@ -55,6 +57,7 @@ int duplicate(int fd, int target, Make make) {
         const int number = make();
         if (number < 0 || number == fd) return number;
         const sys::KeepErrno keep;
+        sys::copy_datagram(fd, number);
         try {
             sys::fds::copy(fd, number);
             // A connect() by one of the two may have to park both.
@@ -66,7 +69,8 @@ int duplicate(int fd, int target, Make make) {
         return number;
     };
     // The target's own description ends without a close() of its own.
-    if (!ends_another || (sys::fd_marks.of(target) & (sys::FdMarks::known | sys::FdMarks::watched)) == 0)
+    if (!ends_another || (sys::fd_marks.of(target) &
+                          (sys::FdMarks::known | sys::FdMarks::watched | sys::FdMarks::datagram)) == 0)
         return made();
     if (real::fcntl(fd, F_GETFD) < 0) return make(); // it will fail, and end nothing
     if (share_a_parked(fd, target)) return made();   // no end: the number refers to the same before and after

@@ -1,5 +1,6 @@
 #include "shim/socket_calls.hpp"
 
+#include "shim/datagrams.hpp"
 #include "shim/route.hpp"
 #include "sys/parked.hpp"
 #include "sys/peers.hpp"
@@ -75,6 +76,7 @@ Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) 
 
 Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
     if (connects_by_option(level, name)) return Verdict<>::fail(EOPNOTSUPP);
+    if (joins_datagrams(level, name) && !all_is_direct()) return Verdict<>::fail(ENOPROTOOPT);
     if (level == SOL_SOCKET && name == SO_SNDTIMEO) sys::send_timeout_in_use();
     const auto socket = sys::find_socket(fd);
     if (!socket) return Verdict<>::pass();
@@ -116,6 +118,7 @@ std::optional<sys::Address> inherited_peer(int fd, const sys::Address& apparent)
 } // namespace
 
 Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
+    if (const auto peer = datagram_peer(fd)) return answer(*peer, address, size);
     const auto socket = sys::find_socket(fd);
     if (socket && socket->state != State::connected) return Verdict<>::fail(ENOTCONN);
     // The kernel's word on whether it still is; its address is the proxy's.

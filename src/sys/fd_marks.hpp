@@ -13,10 +13,11 @@ public:
     static constexpr int capacity = 1 << 20; ///< numbers above are not marked, and so pass unseen
 
     enum Mark : std::uint8_t {
-        known = 1,    ///< the fd table has an entry
-        watched = 2,  ///< some epoll instance has it registered
-        internal = 4, ///< the library's own
-        shared = 8,   ///< another number refers, or did once, to the same description
+        known = 1,     ///< the fd table has an entry
+        watched = 2,   ///< some epoll instance has it registered
+        internal = 4,  ///< the library's own
+        datagram = 16, ///< a UDP socket that sends through a proxy
+        shared = 8,    ///< another number refers, or did once, to the same description
     };
 
     /// The marks of `fd`; 0 for any number out of range.

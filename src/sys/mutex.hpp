@@ -16,6 +16,7 @@ enum class LockRank : unsigned {
     two_parked,
     rules,
     descriptors,
+    datagrams,
     features,
     upstreams,
     worker,

@@ -16,7 +16,9 @@
 #include <resolv.h>
 #include <spawn.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <wordexp.h>
 
@@ -83,6 +85,7 @@ SOCKSIFY_REAL(getnetbyname_r)
 SOCKSIFY_REAL(getpeername)
 SOCKSIFY_REAL(getsockname)
 SOCKSIFY_REAL(getsockopt)
+SOCKSIFY_REAL(ioctl)
 SOCKSIFY_REAL(poll)
 SOCKSIFY_REAL(popen)
 SOCKSIFY_REAL(posix_spawn)
@@ -91,7 +94,11 @@ SOCKSIFY_REAL(ppoll)
 SOCKSIFY_REAL(rcmd)
 SOCKSIFY_REAL(rcmd_af)
 SOCKSIFY_REAL(read)
+SOCKSIFY_REAL(readv)
 SOCKSIFY_REAL(recv)
+SOCKSIFY_REAL(recvfrom)
+SOCKSIFY_REAL(recvmmsg)
+SOCKSIFY_REAL(recvmsg)
 SOCKSIFY_REAL(res_nquery)
 SOCKSIFY_REAL(res_nquerydomain)
 SOCKSIFY_REAL(res_nsearch)
@@ -122,6 +129,7 @@ SOCKSIFY_REAL(syscall)
 SOCKSIFY_REAL(system)
 SOCKSIFY_REAL(wordexp)
 SOCKSIFY_REAL(write)
+SOCKSIFY_REAL(writev)
 #undef SOCKSIFY_REAL
 #pragma GCC diagnostic pop
 

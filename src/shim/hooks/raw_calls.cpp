@@ -42,6 +42,18 @@ EXPORT long syscall(long number, ...) {
     case SYS_setsockopt:
         return ::setsockopt(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]), as<const void*>(a[3]),
                             as<socklen_t>(a[4]));
+    case SYS_ioctl: return ::ioctl(as<int>(a[0]), as<unsigned long>(a[1]), as<void*>(a[2]));
+    case SYS_read: return ::read(as<int>(a[0]), as<void*>(a[1]), as<size_t>(a[2]));
+    case SYS_readv: return ::readv(as<int>(a[0]), as<const iovec*>(a[1]), as<int>(a[2]));
+    case SYS_recvfrom:
+        return ::recvfrom(as<int>(a[0]), as<void*>(a[1]), as<size_t>(a[2]), as<int>(a[3]),
+                          as<sockaddr*>(a[4]), as<socklen_t*>(a[5]));
+    case SYS_recvmmsg:
+        return ::recvmmsg(as<int>(a[0]), as<mmsghdr*>(a[1]), as<unsigned>(a[2]), as<int>(a[3]),
+                          as<timespec*>(a[4]));
+    case SYS_recvmsg: return ::recvmsg(as<int>(a[0]), as<msghdr*>(a[1]), as<int>(a[2]));
+    case SYS_write: return ::write(as<int>(a[0]), as<const void*>(a[1]), as<size_t>(a[2]));
+    case SYS_writev: return ::writev(as<int>(a[0]), as<const iovec*>(a[1]), as<int>(a[2]));
     case SYS_sendmmsg:
         return ::sendmmsg(as<int>(a[0]), as<mmsghdr*>(a[1]), as<unsigned>(a[2]), as<int>(a[3]));
     case SYS_sendmsg: return ::sendmsg(as<int>(a[0]), as<const msghdr*>(a[1]), as<int>(a[2]));

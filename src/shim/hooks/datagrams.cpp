@@ -1,0 +1,148 @@
+// What reads and writes. Only UDP sockets that have to do with a proxy are of interest: for any other
+// descriptor each of these costs one relaxed load.
+#include "shim/datagrams.hpp"
+
+#include "shim/hooks/hook.hpp"
+#include "sys/fd_marks.hpp"
+
+#include <cstdarg>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+namespace {
+
+bool is_ours(int fd) noexcept { return socksify::sys::fd_marks.has(fd, socksify::sys::FdMarks::datagram); }
+
+msghdr message_of(iovec* pieces, std::size_t count) noexcept {
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = count;
+    return message;
+}
+
+template <class Real>
+ssize_t send_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
+    const auto message = message_of(const_cast<iovec*>(pieces), count);
+    return shim::settle([&] { return shim::send_datagram(fd, message, flags); }, real);
+}
+
+template <class Real>
+ssize_t receive_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
+    auto message = message_of(const_cast<iovec*>(pieces), count);
+    return shim::settle([&] { return shim::receive_datagram(fd, message, flags); }, real);
+}
+
+/// libc's check of a buffer's size.
+void check(std::size_t wanted, std::size_t room) {
+    if (wanted > room) __builtin_trap();
+}
+
+} // namespace
+
+EXPORT ssize_t send(int fd, const void* octets, size_t count, int flags) {
+    if (!is_ours(fd)) [[likely]]
+        return real::send(fd, octets, count, flags);
+    const iovec piece{const_cast<void*>(octets), count};
+    return send_pieces(fd, &piece, 1, flags, [&] { return real::send(fd, octets, count, flags); });
+}
+EXPORT ssize_t __send(int fd, const void* octets, size_t count, int flags) {
+    return ::send(fd, octets, count, flags);
+}
+
+EXPORT ssize_t write(int fd, const void* octets, size_t count) {
+    if (!is_ours(fd)) [[likely]]
+        return real::write(fd, octets, count);
+    const iovec piece{const_cast<void*>(octets), count};
+    return send_pieces(fd, &piece, 1, 0, [&] { return real::write(fd, octets, count); });
+}
+
+EXPORT ssize_t writev(int fd, const iovec* pieces, int count) {
+    if (!is_ours(fd) || count < 0) [[likely]]
+        return real::writev(fd, pieces, count);
+    return send_pieces(fd, pieces, static_cast<std::size_t>(count), 0,
+                       [&] { return real::writev(fd, pieces, count); });
+}
+
+EXPORT ssize_t recv(int fd, void* octets, size_t count, int flags) {
+    if (!is_ours(fd)) [[likely]]
+        return real::recv(fd, octets, count, flags);
+    const iovec piece{octets, count};
+    return receive_pieces(fd, &piece, 1, flags, [&] { return real::recv(fd, octets, count, flags); });
+}
+EXPORT ssize_t __recv_chk(int fd, void* octets, size_t count, size_t room, int flags) {
+    check(count, room);
+    return ::recv(fd, octets, count, flags);
+}
+
+EXPORT ssize_t read(int fd, void* octets, size_t count) {
+    if (!is_ours(fd)) [[likely]]
+        return real::read(fd, octets, count);
+    const iovec piece{octets, count};
+    return receive_pieces(fd, &piece, 1, 0, [&] { return real::read(fd, octets, count); });
+}
+EXPORT ssize_t __read_chk(int fd, void* octets, size_t count, size_t room) {
+    check(count, room);
+    return ::read(fd, octets, count);
+}
+
+EXPORT ssize_t readv(int fd, const iovec* pieces, int count) {
+    if (!is_ours(fd) || count < 0) [[likely]]
+        return real::readv(fd, pieces, count);
+    return receive_pieces(fd, pieces, static_cast<std::size_t>(count), 0,
+                          [&] { return real::readv(fd, pieces, count); });
+}
+
+EXPORT ssize_t recvfrom(int fd, void* octets, size_t count, int flags, sockaddr* address, socklen_t* size) {
+    const auto call = [&] { return real::recvfrom(fd, octets, count, flags, address, size); };
+    if (!is_ours(fd)) [[likely]]
+        return call();
+    iovec piece{octets, count};
+    auto message = message_of(&piece, 1);
+    if (address != nullptr && size != nullptr) {
+        message.msg_name = address;
+        message.msg_namelen = *size;
+    }
+    const auto received = shim::settle([&] { return shim::receive_datagram(fd, message, flags); }, call);
+    if (received >= 0 && message.msg_name != nullptr) *size = message.msg_namelen;
+    return received;
+}
+EXPORT ssize_t __recvfrom_chk(int fd, void* octets, size_t count, size_t room, int flags, sockaddr* address,
+                              socklen_t* size) {
+    check(count, room);
+    return ::recvfrom(fd, octets, count, flags, address, size);
+}
+
+EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
+    if (!is_ours(fd) || message == nullptr) [[likely]]
+        return real::recvmsg(fd, message, flags);
+    return shim::settle([&] { return shim::receive_datagram(fd, *message, flags); },
+                        [&] { return real::recvmsg(fd, message, flags); });
+}
+
+EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+    if (!is_ours(fd)) [[likely]]
+        return real::recvmmsg(fd, messages, count, flags, timeout);
+    // Each on its own. As in the kernel, `timeout` is looked at between two of them, and so never cuts a wait
+    // short.
+    const int once = flags & ~MSG_WAITFORONE;
+    for (unsigned i = 0; i < count; ++i) {
+        const bool may_wait = i == 0 || (flags & MSG_WAITFORONE) == 0;
+        const auto received = ::recvmsg(fd, &messages[i].msg_hdr, once | (may_wait ? 0 : MSG_DONTWAIT));
+        if (received < 0) return i > 0 ? static_cast<int>(i) : -1;
+        messages[i].msg_len = static_cast<unsigned>(received);
+        if (timeout != nullptr && timeout->tv_sec == 0 && timeout->tv_nsec == 0)
+            return static_cast<int>(i + 1);
+    }
+    return static_cast<int>(count);
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
+    std::va_list arguments;
+    va_start(arguments, request);
+    void* argument = va_arg(arguments, void*);
+    va_end(arguments);
+    const auto call = [&] { return real::ioctl(fd, request, argument); };
+    if (request != FIONREAD || !is_ours(fd)) [[likely]]
+        return call();
+    return shim::settle([&] { return shim::pending_octets(fd, static_cast<int*>(argument)); }, call);
+}

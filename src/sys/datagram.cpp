@@ -1,0 +1,176 @@
+#include "sys/datagram.hpp"
+
+#include "sys/fd_marks.hpp"
+#include "sys/internal_fds.hpp"
+#include "sys/real.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+namespace socksify::sys {
+
+struct DatagramTable {
+    // .bss: only pages that are written to are real.
+    std::array<std::atomic<Datagram*>, FdMarks::capacity> slots;
+    Mutex mutex{LockRank::datagrams};
+    Datagram* free = nullptr; // under mutex
+    Datagram* all = nullptr;  // ever made; under mutex
+
+    Datagram* take() {
+        {
+            const std::lock_guard lock(mutex);
+            if (auto* one = free; one != nullptr) {
+                free = one->next_free_;
+                return one;
+            }
+        }
+        auto* made = new Datagram;
+        at_fork_in_child(renew_in_child);
+        const std::lock_guard lock(mutex);
+        made->next_made_ = all;
+        return all = made;
+    }
+    /// Locks that other threads of the parent may have held, and associations that its worker gets for it
+    /// alone.
+    static void renew_in_child();
+    void put_back(Datagram* one) noexcept {
+        one->empty();
+        const std::lock_guard lock(mutex);
+        one->next_free_ = free;
+        free = one;
+    }
+    void drop(Datagram* one) noexcept {
+        if (one->users_.fetch_sub(1) == 1 && one->alive_.exchange(false)) put_back(one);
+    }
+    Datagram* acquire(int fd) noexcept {
+        auto& slot = slots[static_cast<std::size_t>(fd)];
+        for (;;) {
+            auto* one = slot.load();
+            if (one == nullptr) return nullptr;
+            one->users_.fetch_add(1);
+            if (slot.load() == one) return one;
+            drop(one); // it went meanwhile, and may be another's by now
+        }
+    }
+};
+
+namespace {
+
+constinit DatagramTable table{};
+
+bool is_same(const Address& a, const Address& b) noexcept {
+    return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
+}
+
+std::size_t bucket_of(const Address& address, std::size_t buckets) noexcept {
+    const auto* octets = reinterpret_cast<const unsigned char*>(&address.storage);
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < std::min<std::size_t>(address.size, 28); ++i) sum = sum * 31 + octets[i];
+    return sum % buckets;
+}
+
+} // namespace
+
+void DatagramTable::renew_in_child() {
+    for (auto* one = table.all; one != nullptr; one = one->next_made_) {
+        one->mutex.renew_in_child();
+        if (one->stage.load() != Datagram::Stage::under_way) continue;
+        one->stage.store(Datagram::Stage::none);
+        one->queue.clear();
+    }
+}
+
+const Way* Datagram::find_way(const Address& to) const noexcept {
+    for (const auto* way = ways_[bucket_of(to, buckets)].load(std::memory_order_acquire); way != nullptr;
+         way = way->next)
+        if (is_same(way->to, to)) return way;
+    return nullptr;
+}
+
+const Way* Datagram::add_way(std::unique_ptr<const Way>& way) noexcept {
+    if (way_count_.fetch_add(1) >= most_ways) {
+        way_count_.fetch_sub(1);
+        return way.get();
+    }
+    auto& bucket = ways_[bucket_of(way->to, buckets)];
+    auto* added = const_cast<Way*>(way.release()); // nobody else has seen it yet
+    const auto* first = bucket.load();
+    do added->next = first;
+    while (!bucket.compare_exchange_weak(first, added));
+    return added;
+}
+
+void Datagram::set_association(std::unique_ptr<const Association> made) {
+    associations_.push_back(std::move(made));
+    association.store(associations_.back().get());
+    stage.store(Stage::ready);
+}
+
+void Datagram::end_association() noexcept {
+    const auto* ended = association.exchange(nullptr);
+    stage.store(Stage::none);
+    if (ended != nullptr) close_internal(ended->control);
+}
+
+void Datagram::empty() noexcept {
+    end_association();
+    associations_.clear();
+    for (auto& bucket : ways_)
+        for (const auto* way = bucket.exchange(nullptr); way != nullptr;)
+            delete std::exchange(way, way->next);
+    way_count_.store(0);
+    peer.store(nullptr);
+    error.store(0);
+    queue.clear();
+    sources.clear();
+}
+
+DatagramRef::~DatagramRef() {
+    if (datagram_ != nullptr) table.drop(datagram_);
+}
+
+DatagramRef DatagramRef::share() const noexcept {
+    if (datagram_ != nullptr) datagram_->users_.fetch_add(1);
+    return DatagramRef(datagram_);
+}
+
+DatagramRef find_datagram(int fd) noexcept {
+    if (!fd_marks.has(fd, FdMarks::datagram)) return {};
+    return DatagramRef(table.acquire(fd));
+}
+
+DatagramRef make_datagram(int fd, int domain) {
+    if (auto known = find_datagram(fd)) return known;
+    if (fd < 0 || fd >= FdMarks::capacity) throw std::bad_alloc(); // never seen: its hooks would not find it
+    auto* fresh = table.take();
+    fresh->domain = domain;
+    fresh->alive_.store(true);
+    fresh->users_.fetch_add(2); // the slot's, and the caller's
+    Datagram* none = nullptr;
+    if (!table.slots[static_cast<std::size_t>(fd)].compare_exchange_strong(
+            none, fresh)) { // another thread was faster
+        table.drop(fresh);
+        table.drop(fresh);
+        return find_datagram(fd);
+    }
+    fd_marks.set(fd, FdMarks::datagram);
+    return DatagramRef(fresh);
+}
+
+void forget_datagram(int fd) noexcept {
+    if (!fd_marks.has(fd, FdMarks::datagram)) return;
+    fd_marks.clear(fd, FdMarks::datagram);
+    if (auto* one = table.slots[static_cast<std::size_t>(fd)].exchange(nullptr)) table.drop(one);
+}
+
+void copy_datagram(int from, int to) noexcept {
+    auto one = find_datagram(from);
+    if (!one || to < 0 || to >= FdMarks::capacity) return;
+    one->users_.fetch_add(1);
+    if (auto* before = table.slots[static_cast<std::size_t>(to)].exchange(&*one)) table.drop(before);
+    fd_marks.set(to, FdMarks::datagram);
+}
+
+} // namespace socksify::sys

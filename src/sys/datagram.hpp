@@ -1,0 +1,140 @@
+// A UDP socket of the program's, some or all of whose datagrams go through a proxy.
+//
+// The socket stays the program's own: datagrams leave it for the proxy's relay with a header before them (RFC
+// 1928 §7), and come back to it from there. So buffers, readiness and most errors are the kernel's. What is
+// known of the socket belongs to its description, and each number that refers to it finds the same
+// `Datagram`.
+//
+// A send or receive must cost no more than it must: number → Datagram is two loads and a counter, without a
+// lock, and what a Datagram knows of its destinations is only ever added to. So a Datagram lives on while
+// somebody uses it, though its numbers have been closed, and its memory is used for Datagrams alone: a reader
+// that comes too late does no harm.
+#pragma once
+
+#include "socksify/datagram.hpp"
+#include "sys/address.hpp"
+#include "sys/mutex.hpp"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace socksify::sys {
+
+/// Where datagrams to one address go. Never changes.
+struct Way {
+    Address to;             ///< as the program writes it
+    Endpoint destination;   ///< as the proxy is told
+    bool is_direct = false; ///< not through the proxy, but to `direct_to`
+    Address direct_to;
+    std::vector<std::size_t> upstreams; ///< else: those that may carry it, in order
+    DatagramHeaderMessage header;       ///< what stands before each of them, on the way to the proxy
+    const Way* next = nullptr;          ///< in the same bucket
+};
+
+/// What a proxy has agreed to carry.
+struct Association {
+    Address relay;    ///< where its datagrams go, in the socket's family
+    int control = -1; ///< it lives as long as this connection
+    std::vector<std::size_t> upstreams;
+};
+
+class Datagram {
+public:
+    enum class Stage : std::uint8_t { none, under_way, ready };
+
+    Datagram() = default;
+    Datagram(const Datagram&) = delete;
+    Datagram& operator=(const Datagram&) = delete;
+
+    /// Null if none is known.
+    [[nodiscard]] const Way* find_way(const Address& to) const noexcept;
+    /// Keeps it for find_way(), unless there are too many already: then it is the caller's, who has the only
+    /// pointer.
+    const Way* add_way(std::unique_ptr<const Way>& way) noexcept;
+
+    template <class Visit>
+    void for_each_way(Visit visit) const {
+        for (const auto& bucket : ways_)
+            for (const auto* way = bucket.load(std::memory_order_acquire); way != nullptr; way = way->next)
+                visit(*way);
+    }
+
+    std::atomic<const Way*> peer{nullptr};                ///< of connect()
+    std::atomic<const Association*> association{nullptr}; ///< of Stage::ready
+    std::atomic<Stage> stage{Stage::none};
+    std::atomic<int> error{0};                     ///< for the next call, once
+    std::atomic<std::uint8_t> expected_header{10}; ///< octets: of the last one that came
+    std::atomic<std::int64_t> looked_after{0};     ///< when the control connection was looked at, in ms
+    int domain = 0;                                ///< as the program made the socket
+
+    /// For whatever is added or replaced.
+    ObjectMutex mutex;
+    struct Waiting {
+        const Way* way;
+        std::vector<std::uint8_t> payload;
+    };
+    std::vector<Waiting> queue; ///< of Stage::under_way; under `mutex`
+    /// Sources that answer for a name: the proxy tells their address, the program knows the name's. Under
+    /// `mutex`.
+    std::vector<std::pair<Endpoint, const Way*>> sources;
+
+    /// Under `mutex`: the association is over, and the next datagram begins a new one.
+    void end_association() noexcept;
+
+private:
+    friend class DatagramRef;
+    friend struct DatagramTable;
+    friend class DatagramRef make_datagram(int fd, int domain);
+    friend void copy_datagram(int from, int to) noexcept;
+    void empty() noexcept;
+
+    static constexpr std::size_t buckets = 16;
+    static constexpr std::size_t most_ways = 4096;
+    std::array<std::atomic<const Way*>, buckets> ways_{};
+    std::atomic<std::size_t> way_count_{0};
+    std::vector<std::unique_ptr<const Association>>
+        associations_; ///< also those that are over: somebody may use one
+    std::atomic<unsigned> users_{0};
+    std::atomic<bool> alive_{false};
+    Datagram* next_free_ = nullptr;
+    Datagram* next_made_ = nullptr;
+
+public:
+    /// Under `mutex`.
+    void set_association(std::unique_ptr<const Association> association);
+};
+
+/// A Datagram that does not go as long as this lives.
+class DatagramRef {
+public:
+    DatagramRef() noexcept = default;
+    explicit DatagramRef(Datagram* counted) noexcept : datagram_(counted) {}
+    DatagramRef(DatagramRef&& other) noexcept : datagram_(std::exchange(other.datagram_, nullptr)) {}
+    DatagramRef& operator=(DatagramRef&& other) noexcept {
+        std::swap(datagram_, other.datagram_);
+        return *this;
+    }
+    ~DatagramRef();
+    [[nodiscard]] DatagramRef share() const noexcept;
+
+    explicit operator bool() const noexcept { return datagram_ != nullptr; }
+    Datagram* operator->() const noexcept { return datagram_; }
+    Datagram& operator*() const noexcept { return *datagram_; }
+
+private:
+    Datagram* datagram_ = nullptr;
+};
+
+/// For a number without one: one relaxed load.
+DatagramRef find_datagram(int fd) noexcept;
+/// That of `fd`, made if need be. Throws std::bad_alloc.
+DatagramRef make_datagram(int fd, int domain);
+/// `fd` ends, or begins to refer to something else.
+void forget_datagram(int fd) noexcept;
+/// `to` has become a duplicate of `from`.
+void copy_datagram(int from, int to) noexcept;
+
+} // namespace socksify::sys
