@@ -18,6 +18,8 @@ constexpr std::array<std::string_view, 2> protocol_words{"tcp", "udp"};
 static_assert(protocol_words[static_cast<std::size_t>(Protocol::udp)] == "udp");
 constexpr std::array<std::string_view, 3> loopback_words{"direct", "block", "rules"};
 static_assert(loopback_words[static_cast<std::size_t>(Loopback::rules)] == "rules");
+constexpr std::array<std::string_view, 3> dns_words{"system", "all", "off"};
+static_assert(dns_words[static_cast<std::size_t>(Dns::off)] == "off");
 constexpr std::array<std::string_view, 5> level_words{"off", "error", "info", "debug", "trace"};
 static_assert(level_words[static_cast<std::size_t>(LogLevel::trace)] == "trace");
 
@@ -36,6 +38,7 @@ public:
             else if (key == "default") otherwise.emplace(value);
             else if (key == "loopback")
                 assign(config_.loopback, in_.read_word<Loopback>(value, loopback_words));
+            else if (key == "dns") assign(config_.dns, in_.read_word<Dns>(value, dns_words));
             else if (key == "resolver") read_resolver(value);
             else if (key == "log") read_log(value);
         });

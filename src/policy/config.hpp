@@ -86,6 +86,13 @@ struct Rule {
 /// What becomes of this machine's own addresses and names, before any rule is looked at.
 enum class Loopback : std::uint8_t { direct, block, rules };
 
+/// Which questions that a program sends to port 53 by itself are answered from the name pool.
+enum class Dns : std::uint8_t {
+    system, ///< those to the machine's own name servers (resolv.conf)
+    all,    ///< all
+    off,    ///< none: they are datagrams and connections like any other
+};
+
 enum class LogLevel : std::uint8_t { off, error, info, debug, trace };
 struct Log {
     LogLevel level = LogLevel::error;
@@ -98,6 +105,7 @@ struct Config {
     std::vector<Rule> rules; ///< the first that matches wins
     Action otherwise;        ///< "default": if none matches
     Loopback loopback = Loopback::direct;
+    Dns dns = Dns::system;
     std::optional<Endpoint> resolver; ///< a DNS server, for questions that the name pool can't answer
     Log log;
 };

@@ -17,6 +17,7 @@ constexpr std::array keys{
     KeyInfo{"", "rules", "a list of objects", "[]"},
     KeyInfo{"", "default", route, ""},
     KeyInfo{"", "loopback", R"("direct", "block" or "rules")", R"("direct")"},
+    KeyInfo{"", "dns", R"("system", "all" or "off")", R"("system")"},
     KeyInfo{"", "resolver", R"(a DNS server: host[:port], with [ ] around an IPv6 address)", ""},
     KeyInfo{"", "log", "an object", "{}"},
 

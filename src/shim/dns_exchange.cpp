@@ -7,6 +7,8 @@
 #include "sys/real.hpp"
 
 #include <algorithm>
+#include <array>
+#include <memory>
 
 namespace socksify::shim {
 namespace {
@@ -16,21 +18,39 @@ using Clock = Dial::Clock;
 
 constexpr auto patience = std::chrono::seconds(5); // of resolv.conf(5), for one attempt
 
+/// A socket for the way that the rules have to `server`; -1 if they block it, or there is none to be had.
+struct Opened {
+    explicit Opened(const Endpoint& server) {
+        const auto& rules = sys::rules();
+        const auto& [host, port] = server;
+        action = policy::route(rules.config,
+                               {host, port, policy::Operation::connect, policy::Protocol::tcp, rules.program})
+                     .action;
+        if (action->kind == policy::Action::Kind::block) return;
+        constexpr int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+        fd = real::socket(domain, type, 0);
+        if (fd < 0) fd = real::socket(domain = AF_INET, type, 0);
+        if (fd >= 0) fd = sys::make_internal(fd);
+    }
+    [[nodiscard]] Dial dial(const Endpoint& server) const {
+        const bool is_direct = action->kind == policy::Action::Kind::direct;
+        return {is_direct ? Dial::Purpose::direct : Dial::Purpose::connect, sys::rules(), action->upstreams,
+                server, Carrier{fd, domain, false, {}}};
+    }
+
+    const policy::Action* action = nullptr;
+    int fd = -1;
+    int domain = AF_INET6;
+};
+
 /// A stream to the server, or nothing there.
 class Connection {
 public:
     explicit Connection(const Endpoint& server) {
-        const auto& rules = sys::rules();
-        const auto& [host, port] = server;
-        const auto decision = policy::route(
-            rules.config, {host, port, policy::Operation::connect, policy::Protocol::tcp, rules.program});
-        const auto& action = *decision.action;
-        if (action.kind == policy::Action::Kind::block) return;
-        open();
+        const Opened opened(server);
+        fd_ = opened.fd;
         if (fd_ < 0) return;
-        const bool is_direct = action.kind == policy::Action::Kind::direct;
-        Dial dial(is_direct ? Dial::Purpose::direct : Dial::Purpose::connect, rules, action.upstreams, server,
-                  {fd_, domain_, false, {}});
+        auto dial = opened.dial(server);
         is_connected_ = drive(dial, Clock::time_point::max()) == 0 && dial.error() == 0;
         deadline_ = Clock::now() + patience;
     }
@@ -58,12 +78,6 @@ public:
     }
 
 private:
-    void open() noexcept {
-        constexpr int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-        fd_ = real::socket(domain_, type, 0);
-        if (fd_ < 0) fd_ = real::socket(domain_ = AF_INET, type, 0);
-        if (fd_ >= 0) fd_ = sys::make_internal(fd_);
-    }
     [[nodiscard]] bool wait(short events) const {
         for (;;) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
@@ -74,7 +88,74 @@ private:
     }
 
     int fd_ = -1;
-    int domain_ = AF_INET6;
+    bool is_connected_ = false;
+    Clock::time_point deadline_{};
+};
+
+/// RFC 7766 §8: the length goes with the message, in one segment.
+std::vector<std::uint8_t> framed(Bytes query) {
+    std::vector<std::uint8_t> out;
+    out.reserve(2 + query.size());
+    out.push_back(static_cast<std::uint8_t>(query.size() >> 8));
+    out.push_back(static_cast<std::uint8_t>(query.size()));
+    out.insert(out.end(), query.begin(), query.end());
+    return out;
+}
+
+/// The exchange as the worker carries it on.
+class ExchangeTask final : public sys::worker::Task {
+public:
+    ExchangeTask(int fd, Dial dial, Bytes query, std::function<void(Bytes)> then)
+        : fd_(fd), dial_(std::move(dial)), query_(framed(query)), then_(std::move(then)) {}
+    ~ExchangeTask() override { sys::close_internal(fd_); }
+    ExchangeTask(const ExchangeTask&) = delete;
+    ExchangeTask& operator=(const ExchangeTask&) = delete;
+
+    sys::worker::Wait run() override {
+        if (!is_connected_) {
+            const auto wait = dial_.advance();
+            if (!wait.over || dial_.error() != 0) return wait;
+            is_connected_ = true;
+            deadline_ = Clock::now() + patience;
+        }
+        if (Clock::now() >= deadline_) return {.over = true};
+        while (sent_ < query_.size()) {
+            const auto size = real::send(fd_, query_.data() + sent_, query_.size() - sent_, MSG_NOSIGNAL);
+            if (size < 0) return wait_or_end(EPOLLOUT);
+            sent_ += static_cast<std::size_t>(size);
+        }
+        for (;;) {
+            const std::size_t wanted = response_.size() < 2 ? 2 : 2 + std::size_t{get16(response_)};
+            if (response_.size() >= 2 && response_.size() == wanted) return {.over = true};
+            std::array<std::uint8_t, 4096> octets;
+            const auto size =
+                real::recv(fd_, octets.data(), std::min(octets.size(), wanted - response_.size()), 0);
+            if (size == 0) return {.over = true};
+            if (size < 0) return wait_or_end(EPOLLIN);
+            response_.insert(response_.end(), octets.begin(), octets.begin() + size);
+        }
+    }
+    void finish() noexcept override {
+        constexpr std::size_t header = 12;
+        const bool is_whole = response_.size() >= 2 + header &&
+                              response_.size() == 2 + std::size_t{get16(response_)} &&
+                              std::equal(query_.begin() + 2, query_.begin() + 4, response_.begin() + 2);
+        then_(is_whole ? Bytes(response_).subspan(2) : Bytes());
+    }
+    void abandon(int) noexcept override { then_({}); }
+
+private:
+    [[nodiscard]] sys::worker::Wait wait_or_end(std::uint32_t events) const {
+        if (errno != EAGAIN) return {.over = true};
+        return {.fd = fd_, .events = events, .deadline = deadline_};
+    }
+
+    int fd_;
+    Dial dial_;
+    std::vector<std::uint8_t> query_; // framed
+    std::vector<std::uint8_t> response_;
+    std::size_t sent_ = 0;
+    std::function<void(Bytes)> then_;
     bool is_connected_ = false;
     Clock::time_point deadline_{};
 };
@@ -88,12 +169,9 @@ DnsExchange ask_resolver(Bytes query) {
     log::line(log::Level::info, "%s: asked for a name", resolver->text().c_str());
     DnsExchange exchange{Outcome::failed, {}};
     const Connection connection(*resolver);
-    // RFC 7766 §8: the length goes with the message, in one segment.
-    std::vector<std::uint8_t> framed{static_cast<std::uint8_t>(query.size() >> 8),
-                                     static_cast<std::uint8_t>(query.size())};
-    framed.insert(framed.end(), query.begin(), query.end());
     std::array<std::uint8_t, 2> size{};
-    if (!connection.is_connected() || !connection.send(framed) || !connection.receive(size)) return exchange;
+    if (!connection.is_connected() || !connection.send(framed(query)) || !connection.receive(size))
+        return exchange;
     exchange.response.resize(get16(size));
     constexpr std::size_t header = 12;
     if (exchange.response.size() < header || !connection.receive(exchange.response) ||
@@ -101,6 +179,16 @@ DnsExchange ask_resolver(Bytes query) {
         return exchange;
     exchange.outcome = Outcome::answered;
     return exchange;
+}
+
+bool ask_resolver_later(Bytes query, std::function<void(Bytes)> then) {
+    const auto& resolver = sys::rules().config.resolver;
+    if (!resolver || !sys::worker::ready()) return false;
+    Opened opened(*resolver);
+    if (opened.fd < 0) return false;
+    std::unique_ptr<sys::worker::Task> task =
+        std::make_unique<ExchangeTask>(opened.fd, opened.dial(*resolver), query, std::move(then));
+    return sys::worker::post(task);
 }
 
 } // namespace socksify::shim

@@ -5,6 +5,7 @@
 #include "socksify/bytes.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace socksify::shim {
@@ -18,6 +19,10 @@ struct DnsExchange {
     Outcome outcome = Outcome::no_resolver;
     std::vector<std::uint8_t> response; ///< a whole message that answers to the query's ID
 };
+
+/// The same by the worker. `then` is called once with the response, or with nothing, on the worker's thread.
+/// False if there can be no worker, or no resolver is named; then it is not called.
+bool ask_resolver_later(Bytes query, std::function<void(Bytes response)> then);
 
 /// Waits for it, on the caller's thread. `query` is a whole message of at least a header.
 DnsExchange ask_resolver(Bytes query);

@@ -141,4 +141,17 @@ Verdict<> res_send(const unsigned char* message, int message_size, unsigned char
     return octets.empty() ? Verdict<>::fail(EMSGSIZE) : Verdict<>::done(deliver(octets, answer, size));
 }
 
+QuestionOutcome judge_question(Bytes query) {
+    using Kind = QuestionOutcome::Kind;
+    const auto question = policy::parse_dns_question(query);
+    if (!question) return {};
+    const auto response = respond(question.value);
+    if (response.pass) return {Kind::forward, {}};
+    const bool asks = response.ask && sys::rules().config.resolver.has_value();
+    const auto code = asks ? DnsCode::server_failure : response.code;
+    auto message = encode_dns_response(question.value, code, response.answer);
+    if (message.empty()) return {};
+    return {asks ? Kind::ask : Kind::answered, std::move(message)};
+}
+
 } // namespace socksify::shim

@@ -4,9 +4,11 @@
 #pragma once
 
 #include "shim/verdict.hpp"
+#include "socksify/bytes.hpp"
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace socksify::shim {
 
@@ -18,5 +20,18 @@ Verdict<> res_querydomain(const char* name, const char* domain, int klass, int t
                           int size);
 /// A whole query message.
 Verdict<> res_send(const unsigned char* message, int message_size, unsigned char* answer, int size);
+
+/// What becomes of a question that a program sends to a name server by itself.
+struct QuestionOutcome {
+    enum class Kind : std::uint8_t {
+        no_question, ///< something else, or a question in a form that nobody uses
+        forward,     ///< about a name that the rules let go directly
+        ask,         ///< the rules' resolver knows, maybe
+        answered,    ///< with `response`
+    } kind = Kind::no_question;
+    std::vector<std::uint8_t>
+        response; ///< a whole message; of `ask` what to say if the resolver can't be reached
+};
+QuestionOutcome judge_question(Bytes query);
 
 } // namespace socksify::shim

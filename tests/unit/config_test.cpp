@@ -103,6 +103,8 @@ TEST_CASE("an upstream that says nothing has the defaults") {
     CHECK(config.otherwise.kind == Action::Kind::via);
     CHECK(config.otherwise.upstreams == std::vector<std::size_t>{0});
     CHECK(config.loopback == Loopback::direct);
+    CHECK(config.dns == Dns::system);
+    CHECK_FALSE(config.resolver.has_value());
     CHECK(config.log.level == LogLevel::error);
     CHECK(config.log.file.empty());
 }
@@ -117,7 +119,8 @@ TEST_CASE("each key reaches its field") {
         "rules": [
           {"destination": "x.example", "port": 1, "operation": "bind", "protocol": "udp", "program": "p", "comment": "why",
            "route": ["b", "a"]}],
-        "default": "block", "loopback": "rules", "log": {"level": "trace", "file": "/l"}})");
+        "default": "block", "loopback": "rules", "dns": "all",
+        "resolver": "192.0.2.53", "log": {"level": "trace", "file": "/l"}})");
     const auto& a = config.upstreams.at(0);
     CHECK(a.host == Host::ipv4({192, 0, 2, 1}));
     CHECK(a.port == 1081);
@@ -146,6 +149,8 @@ TEST_CASE("each key reaches its field") {
     CHECK(rule.line == 8);
     CHECK(config.otherwise.kind == Action::Kind::block);
     CHECK(config.loopback == Loopback::rules);
+    CHECK(config.dns == Dns::all);
+    CHECK(config.resolver->text() == "192.0.2.53:53");
     CHECK(config.log.level == LogLevel::trace);
     CHECK(config.log.file == "/l");
 }

@@ -201,6 +201,29 @@ TEST_CASE("timeouts are seconds, fractions allowed, and a tunnel may idle for ev
     CHECK(contains(complaint(R"({"timeouts": {"close": 6}})"), "timeouts.close"));
 }
 
+TEST_CASE("datagrams have a switch, limits, and a time of their own") {
+    CHECK_FALSE(read(R"({"features": {"udp": false}})").features.udp);
+    const auto config =
+        read(R"({"limits": {"associations": 7, "destinations": 8}, "timeouts": {"udp_idle": 0.5}})");
+    CHECK(config.limits.associations == 7);
+    CHECK(config.limits.destinations == 8);
+    CHECK(config.timeouts.udp_idle == milliseconds(500));
+    CHECK(config.timeouts.idle == Timeouts{}.idle);
+    CHECK(read(R"({"timeouts": {"udp_idle": 0}})").timeouts.udp_idle.count() == 0);
+    CHECK(contains(complaint(R"({"limits": {"associations": 0}})"), "limits.associations"));
+    CHECK(contains(complaint(R"({"limits": {"destinations": 0}})"), "limits.destinations"));
+    CHECK(contains(complaint(R"({"timeouts": {"udp_idle": -1}})"), "timeouts.udp_idle"));
+}
+
+TEST_CASE("ways to spoil associations are words") {
+    const auto config =
+        read(R"({"test_behaviour": {"associate_bound": "other_family", "datagram_source": "name"}})");
+    CHECK(config.test.associate_bound == AssociateBound::other_family);
+    CHECK(config.test.datagram_source == DatagramSource::name);
+    CHECK(contains(complaint(R"({"test_behaviour": {"associate_bound": "unspecifed"}})"),
+                   "did you mean \"unspecified\"?"));
+}
+
 TEST_CASE("a rule has an action, and its client is a network") {
     CHECK(contains(complaint(R"({"rules": [{"port": 1}]})"), "rules[0].action"));
     CHECK(contains(complaint(R"({"rules": [{"action": "allwo"}]})"), "did you mean \"allow\"?"));

@@ -31,7 +31,7 @@ TEST_CASE("the list of the default configuration, octet by octet") {
     CHECK(hex(list_of(read("{}")).encode()) == "01 05 01 00 " // SOCKS 5.0
                                                "02 01 00 02 03 00 02 04 00 "
                                                "03 00 00 "
-                                               "04 01 00 04 10 01 01 "
+                                               "04 01 00 04 03 00 04 10 01 01 "
                                                "ff 00 00");
 }
 
@@ -43,7 +43,8 @@ TEST_CASE("what is switched off is not in the list") {
     CHECK(list.supports(Command::list_features) == Support::yes);
     CHECK_FALSE(list.persistent());
     CHECK(list.supports(Command::bind) == Support::no);
-    CHECK(list.supports(Command::udp_associate) == Support::no);
+    CHECK(list.supports(Command::udp_associate) == Support::yes);
+    CHECK(list_of(read(R"({"features": {"udp": false}})")).supports(Command::udp_associate) == Support::no);
 }
 
 TEST_CASE("authentication methods are those of the configuration") {
@@ -86,11 +87,13 @@ TEST_CASE("SCOPE names what the answer depends on, and nothing else") {
           "01 02");
 }
 
-TEST_CASE("CONNECT is listed for those who may connect to something") {
+TEST_CASE("CONNECT and UDP ASSOCIATE are listed for those who may reach something") {
     const auto config = read(R"({"rules": [{"client": "10.0.0.0/8", "action": "deny"},
                                            {"user": "alice", "port": 443, "action": "allow"}, {"action": "deny"}]})");
     CHECK(list_of(config).supports(Command::connect) == Support::no);
+    CHECK(list_of(config).supports(Command::udp_associate) == Support::no);
     CHECK(list_of(config, {anybody.client, "alice"}).supports(Command::connect) == Support::yes);
+    CHECK(list_of(config, {anybody.client, "alice"}).supports(Command::udp_associate) == Support::yes);
     CHECK(list_of(config, {*Host::parse("10.1.1.1"), "alice"}).supports(Command::connect) == Support::no);
     // Without per_destination the host of interest changes nothing.
     CHECK(list_of(config, {anybody.client, "alice"}, "192.0.2.1:80").supports(Command::connect) ==
@@ -112,7 +115,7 @@ TEST_CASE("a spoilt list is spoilt as configured") {
             read(R"({"features": {"names": false}, "test_behaviour": )" + std::string(test) + "}");
         return hex(encode_list(list_of(config), config.test));
     };
-    const std::string honest = "01 05 01 00 02 01 00 02 04 00 03 00 00 04 01 00 04 10 01 01";
+    const std::string honest = "01 05 01 00 02 01 00 02 04 00 03 00 00 04 01 00 04 03 00 04 10 01 01";
     CHECK(encoded("{}") == honest + " ff 00 00");
     CHECK(encoded(R"({"list_end": "tag_only"})") == honest + " ff");
     CHECK(encoded(R"({"list_end": "none"})") == honest);

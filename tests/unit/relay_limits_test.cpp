@@ -69,6 +69,27 @@ TEST_CASE("an IPv6 client is its /64, an IPv4 client its address, mapped or not"
     CHECK(limits.admit(host("::ffff:192.0.2.2"), most).has_value());
 }
 
+TEST_CASE("associations are counted for each client, until their ticket goes") {
+    asio::io_context io;
+    Limits limits(io);
+    LimitValues most;
+    most.associations = 2;
+    std::list<std::optional<Limits::Association>> tickets;
+    const auto admit = [&](std::string_view client) {
+        return tickets.emplace_back(limits.admit_association(host(client), most)).has_value();
+    };
+    CHECK(admit("192.0.2.1"));
+    CHECK(admit("192.0.2.1"));
+    CHECK_FALSE(admit("192.0.2.1"));
+    CHECK(admit("2001:db8::1"));
+    tickets.pop_front();
+    CHECK(admit("192.0.2.1"));
+    CHECK_FALSE(admit("192.0.2.1"));
+    // Connections are others.
+    CHECK(limits.connections() == 0);
+    CHECK(limits.admit(host("192.0.2.1"), at_most(1, 1)).has_value());
+}
+
 TEST_CASE("whoever waits for room goes on when a handshake is over, once, and all of them") {
     asio::io_context io;
     Limits limits(io);
