@@ -17,19 +17,20 @@ from destinations import (
     ECHO_PORT,
     HELLO,
     HERE,
+    PACKAGES,
     REFUSED_PORT,
     REPOSITORIES,
     REPOSITORY_NOTE,
     SSH_CONFIG,
     WEB_ROOT,
 )
-from lab import FAR, LEAK_NAMESERVER, UNREACHABLE
-from machine import Finished
+from lab import FAR, LEAK_NAMESERVER, PROG, UNREACHABLE
+from machine import SOMEBODY, Finished
 from world import STATE
 
 SCRIPTS = HERE / "scripts"
 CASE = STATE / "case"  # the working directory of a client, made anew for each
-CLASSES = STATE / "classes"  # the compiled Java
+BUILT = STATE / "built"  # what is compiled for this run
 
 Check = Callable[[Finished], str | None]
 
@@ -95,16 +96,24 @@ class Client:
     command: str  # quoted as for a shell; the first word is the program, without which the case is skipped
     check: Check
     needs: str = ""  # servers on `far`
+    takes: str = ""  # further programs without which the case is skipped
+    made_by: str = ""  # the command that compiles what is to be run, once in a run
     core: bool = False  # in the representative set, which every SOCKS server meets
     stdin: str = ""
     environment: dict = field(default_factory=dict)
     timeout: float = 20  # seconds
     uses: str = ""  # see `features`; names and ipv6 are seen in the command
-    as_bare: str = ""  # how connecting fails: where the SOCKS server tells it, status and words must be as bare
+    as_bare: str = ""  # how connecting fails: where the SOCKS server tells that, status and words must be as bare
 
     @property
     def argv(self) -> list[str]:
         return shlex.split(self.command)
+
+    @property
+    def programs(self) -> list[str]:
+        """What must be installed. What the compiler will make is not there yet."""
+        ready = [] if self.argv[0].startswith(f"{BUILT}/") else self.argv[:1]
+        return [*ready, *self.takes.split(), *shlex.split(self.made_by)[:1]]
 
     @property
     def features(self) -> set[str]:
@@ -129,13 +138,44 @@ SCP = f"scp -q -F {SSH_CONFIG}"
 PSQL = 'psql -X -U postgres -Atc "select 6*7"'
 PYTHON = "/usr/bin/python3"
 # Without UsePerfData the JVM leaves no file in /tmp, which is not the lab's.
-JAVA = f"java -XX:-UsePerfData -XX:TieredStopAtLevel=1 -cp {CLASSES}"
+JAVA = f"java -XX:-UsePerfData -XX:TieredStopAtLevel=1 -cp {BUILT}"
+JAVAC = shlex.join(["javac", "-d", str(BUILT), *sorted(map(str, SCRIPTS.glob("*.java")))])
+CC = f"cc -O1 -o {BUILT}/spawn {SCRIPTS}/spawn.c"
+RUSTC = f"rustc -O -o {BUILT}/tcp_stream {SCRIPTS}/tcp_stream.rs"
 URLLIB = f"import urllib.request; print(urllib.request.urlopen('http://web.far.test/hello').read().decode(), end='')"
 PERL = (
     "my $s = IO::Socket::INET->new(q(echo.far.test:7)) or die $@;"
     "print $s qq(perl\\n); $s->flush; shutdown $s, 1; print <$s>"
 )
 V4, V6 = FAR.v4, FAR.v6
+HOSTS = ("echo.far.test", V4, V6, "echo.v6.far.test")
+LDAP = "ldapsearch -x -LLL -o nettimeout=5 -b dc=far,dc=test"
+# Its own DNS client stays on, which is refused; the rest would look for hosts of its maker's.
+CHROMIUM = (
+    "chromium --headless --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
+    " --no-first-run --ignore-certificate-errors --log-level=3"
+)
+AS_SOMEBODY = (
+    f"setpriv --reuid={SOMEBODY.uid} --regid={SOMEBODY.gid} --keep-groups"
+    f" env HOME={SOMEBODY.home} TMPDIR={SOMEBODY.home}"
+)
+GET_KEY = "gpg --homedir keys --batch --fetch-keys http://web.far.test/key.asc"
+# Each connection that it takes is made by a child of its own.
+FORKING_SOCAT = (
+    f"socat TCP-LISTEN:8081,bind=127.0.0.1,fork TCP:echo.far.test:{ECHO_PORT} & "
+    "until nc.openbsd -z 127.0.0.1 8081; do sleep .05; done; "
+    "for i in 1 2 3; do echo socat $i | nc.openbsd -N 127.0.0.1 8081; done; kill $!"
+)
+REVERSE_PROXY = (
+    f"nginx -e stderr -p {CASE} -c {SCRIPTS}/reverse_proxy.conf && "
+    "curl -q -sS --no-progress-meter -Z --parallel-max 20 http://127.0.0.1:8080/hello?[1-20]"
+)
+
+
+def said_by(host: str) -> str:
+    """That a script of the page at /page.html was fetched and run (destinations.py)."""
+    return rf"said by {host}[\s\S]*"
+
 
 # fmt: off
 CLIENTS = [
@@ -154,13 +194,41 @@ CLIENTS = [
            prints(HELLO * 50), "web"),
     Client("curl 10 MB", f"{CURL} -o big http://web.far.test/big", copies(BIG, "big"), "web", core=True),
     Client("curl 10 MB over https", f"{CURL} -o big https://web.far.test/big", copies(BIG, "big"), "web"),
-    # Other programs that fetch: wget blocks; aria2c uses epoll; lftp resolves in a child process.
+    Client("curl with TCP fast open", f"{CURL} --tcp-fastopen https://web.far.test/hello", prints(HELLO), "web"),
+    Client("curl from an address and a port of its own",
+           f"{CURL} --interface {PROG.v4} --local-port 40000-40100 http://web.far.test/hello", prints(HELLO), "web"),
+    Client("curl ftp", f"{CURL} ftp://ftp.far.test/hello", prints(HELLO), "web ftp"),
+    # Other programs that fetch: wget blocks; aria2c uses epoll; lftp resolves in a child process, lynx too, and it asks
+    # connect() again whether it is connected; apt runs methods under another user, which ask for SRV records.
     Client("wget", "wget -q -O - http://web.far.test/hello", prints(HELLO), "web", core=True),
     Client("wget https", f"wget -q -O - --ca-certificate={CA} https://web.far.test/hello", prints(HELLO), "web"),
     Client("aria2c, 4 connections",
            "aria2c -q --no-conf --async-dns=false -x4 -s4 -k1M http://web.far.test/big",
            copies(BIG, "big"), "web"),
     Client("lftp", "lftp -c 'get http://web.far.test/big'", copies(BIG, "big"), "web"),
+    Client("lftp ftp, 3 connections",
+           "lftp -c 'open ftp://ftp.far.test; mirror --parallel=3 / www'",
+           copies(BIG, "www/big"), "web ftp", core=True),
+    Client("lftp ftp by IPv6 address", f"lftp -c 'get ftp://[{V6}]/big'", copies(BIG, "big"), "web ftp"),
+    Client("lftp sftp",
+           f"lftp -c 'set sftp:connect-program \"ssh -a -x -F {SSH_CONFIG}\"; get sftp://root@ssh.far.test{BIG}'",
+           copies(BIG, "big"), "web ssh"),
+    Client("lynx", "lynx -dump http://web.far.test/hello", says(HELLO), "web"),
+    Client("apt-get update",
+           "sh -c 'mkdir lists apt.conf.d; apt-get -q update'",
+           copies(PACKAGES, "lists/web.far.test_debian_._Packages"), "web", takes="apt-get", uses="names",
+           environment={"APT_CONFIG": f"{SCRIPTS}/apt.conf"}),
+    Client("gpg, a key by dirmngr and libc's resolver",
+           f"sh -c 'mkdir -m 700 keys; echo standard-resolver >keys/dirmngr.conf; {GET_KEY}'",
+           says("imported: 1"), "web", takes="gpg dirmngr"),
+    # Chromium: a network process beside the zygote's children, and a DNS client that goes to libc when it is refused.
+    Client("chromium",
+           f"{CHROMIUM} --no-sandbox --user-data-dir={CASE} --dump-dom http://web.far.test/page.html",
+           says("".join(map(said_by, ("host1.far.test", "host2.far.test", "host3.v4.far.test", "host4.v6.far.test")))),
+           "web", core=True, timeout=30, uses="ipv6"),
+    Client("chromium in its sandbox",
+           f"{AS_SOMEBODY} {CHROMIUM} --user-data-dir={SOMEBODY.home}/chromium --dump-dom https://[{V6}]/page.html",
+           says(said_by("host2.far.test")), "web", takes="chromium", timeout=30),
     # git, ssh and what travels inside ssh
     Client("git over http", "git clone -q http://web.far.test/git/project.git clone", clones, "web", core=True),
     Client("git over git://", "git clone -q git://git.far.test/project.git clone", clones, "git"),
@@ -168,6 +236,9 @@ CLIENTS = [
            environment={"GIT_SSH_COMMAND": SSH}),
     Client("ssh", f"{SSH} ssh.far.test 'echo $((6*7))'", prints("42\n"), "ssh", core=True),
     Client("ssh by IPv6 address", f"{SSH} {V6} 'echo $((6*7))'", prints("42\n"), "ssh"),
+    Client("ssh through another host", f"{SSH} -J ssh.v4.far.test ssh.far.test 'echo $((6*7))'", prints("42\n"), "ssh"),
+    Client("sftp", f"sftp -q -b - -F {SSH_CONFIG} ssh.far.test", copies(BIG, "big"), "web ssh",
+           stdin=f"get {BIG} big\n"),
     Client("scp to us", f"{SCP} ssh.far.test:{BIG} big", copies(BIG, "big"), "web ssh"),
     Client("scp to far", f"{SCP} {CA} ssh.far.test:{CASE}/up", copies(CA, "up"), "web ssh"),
     Client("rsync over ssh", f"rsync -a -e '{SSH}' ssh.far.test:{WEB_ROOT}/ www", copies(BIG, "www/big"), "web ssh",
@@ -184,24 +255,64 @@ CLIENTS = [
     Client("node net.connect",
            f"node {SCRIPTS}/connect.mjs echo.far.test:7 {V4}:7 {V6}:7",
            prints(f"node to echo.far.test\nnode to {V4}\nnode to {V6}\n"), "echo"),
+    Client("node spawn, no environment",
+           f"node {SCRIPTS}/children.mjs /usr/bin/curl -q -sS http://web.far.test/hello", prints(HELLO), "web"),
     Client("java HttpClient",
            f"{JAVA} Fetch {CA} http://web.far.test/hello https://web.far.test/hello",
-           prints(HELLO * 2), "web", core=True, timeout=30),
+           prints(HELLO * 2), "web", core=True, timeout=30, made_by=JAVAC),
     Client("java Socket and SocketChannel",
            f"{JAVA} Connect {ECHO_PORT} echo.far.test {V4} {V6}",
-           prints("socket\nsocket\nchannel\n" * 3), "echo", timeout=30),
+           prints("socket\nsocket\nchannel\n" * 3), "echo", timeout=30, made_by=JAVAC),
+    Client("java Selector, 40 at once",
+           f"{JAVA} Select 40 {ECHO_PORT} echo.far.test {V4} {V6}",
+           prints("40 of 40\n" + "async\n" * 3), "echo", core=True, timeout=30, made_by=JAVAC),
+    Client("java ProcessBuilder, no environment",
+           f"{JAVA} Children /usr/bin/curl -q -sS http://web.far.test/hello", prints(HELLO), "web",
+           timeout=30, made_by=JAVAC),
+    Client("rust TcpStream", f"{BUILT}/tcp_stream echo.far.test:7 {V4}:7 [{V6}]:7 echo.v6.far.test:7",
+           prints("plain limit polling\n" * 4), "echo", core=True, uses="half-close", made_by=RUSTC),
     Client("perl IO::Socket", f"perl -MIO::Socket::INET -e '{PERL}'", prints("perl\n"), "echo", uses="half-close"),
+    Client("php streams", f"php {SCRIPTS}/async.php echo.far.test:7 {V4}:7 [{V6}]:7", prints("php\n" * 6), "echo"),
+    Client("lua, connect() until it is connected", f"lua5.4 {SCRIPTS}/polling.lua {ECHO_PORT} {' '.join(HOSTS)}",
+           prints("lua\n" * 4), "echo"),
+    Client("tcl socket -async", f"tclsh8.6 {SCRIPTS}/async.tcl {ECHO_PORT} {' '.join(HOSTS)}",
+           prints("".join(f"tcl to {host}\n" for host in HOSTS)), "echo"),
+    Client("erlang gen_tcp", f"escript {SCRIPTS}/gen_tcp.erl {ECHO_PORT} {' '.join(HOSTS)}",
+           prints("".join(f"erlang to {host}\n" for host in HOSTS)), "echo"),
+    Client("glib GSocketClient", f"{PYTHON} {SCRIPTS}/gio.py {ECHO_PORT} {' '.join(HOSTS)}",
+           prints("".join(f"gio to {host}\n" for host in HOSTS)), "echo"),
+    # Children that are not given what the library lives on by
+    Client("env -i", f"env -i {CURL} http://web.far.test/hello", prints(HELLO), "web", takes="curl"),
+    Client("xargs -P, 20 children", f"xargs -P 5 -I @ {CURL} http://host@.far.test/hello", prints(HELLO * 20), "web",
+           takes="curl", stdin="".join(f"{number}\n" for number in range(20))),
+    Client("python subprocess, no environment",
+           f"{PYTHON} {SCRIPTS}/children.py /usr/bin/curl -q -sS http://web.far.test/hello", prints(HELLO * 2), "web"),
+    *(Client(f"{way}, environment rebuilt", f"{BUILT}/spawn {way} /usr/bin/curl -q -sS http://web.far.test/hello",
+             prints(HELLO), "web", made_by=CC)
+      for way in ("posix_spawn", "posix_spawnp", "vfork", "fork")),
     # Databases
     Client("psql", f"{PSQL} -h db.far.test", prints("42\n"), "postgresql", core=True),
     Client("psql by IPv6 address", f"{PSQL} -h {V6}", prints("42\n"), "postgresql"),
     Client("redis-cli", "redis-cli -h redis.far.test ping", prints("PONG\n"), "redis", core=True),
+    Client("ldapsearch, the first server refuses", f"{LDAP} -H 'ldap://{V4}:{REFUSED_PORT} ldap://ldap.far.test' o",
+           prints("dn: dc=far,dc=test\no: far\n\n"), "ldap"),
     # Tools of the network
     Client("openssl s_client",
            f"openssl s_client -brief -verify_return_error -CAfile {CA} -connect web.far.test:443",
            says("Verification: OK"), "web", core=True),
+    Client("gnutls-cli with TCP fast open", f"gnutls-cli --fastopen --x509cafile {CA} web.far.test",
+           says("Handshake was completed"), "web"),
+    Client("dig +tcp", f"dig +tcp +short @{V4} web.far.test", prints(f"{V4}\n")),
+    Client("nc", f"nc.openbsd -N echo.far.test {ECHO_PORT}", prints("nc\n"), "echo", uses="half-close", stdin="nc\n"),
+    Client("nmap -sT", f"nmap --unprivileged -n -Pn -sT -p {ECHO_PORT},{REFUSED_PORT},80 {V4}",
+           says(r"7/tcp +open[\s\S]*9/tcp +closed[\s\S]*80/tcp +open"), "web echo"),
     Client("ncat", f"ncat echo.far.test {ECHO_PORT}", prints("ncat\n"), "echo", uses="half-close", stdin="ncat\n"),
     Client("socat", f"socat -t 5 - TCP:echo.far.test:{ECHO_PORT}", prints("socat\n"), "echo",
            uses="half-close", stdin="socat\n"),
+    Client("socat that forks", f"sh -c '{FORKING_SOCAT}'", prints("socat 1\nsocat 2\nsocat 3\n"), "echo",
+           takes="socat nc.openbsd", uses="half-close"),
+    Client("nginx as a reverse proxy", f"sh -c '{REVERSE_PROXY}'", prints(HELLO * 20), "web", takes="nginx curl",
+           uses="names ipv6"),
     Client("bash /dev/tcp",
            """bash -c 'exec 3<>/dev/tcp/echo.far.test/7; echo bash >&3; read -r line <&3; echo "$line"'""",
            prints("bash\n"), "echo"),
@@ -219,12 +330,19 @@ CLIENTS = [
            as_bare="refused"),
     Client("errno of an unreachable address", f"{PYTHON} {SCRIPTS}/connect_error.py {UNREACHABLE.v4} 80", exits(1),
            as_bare="unreachable"),
+    Client("nc to a refused port", f"nc.openbsd -w 5 -zv {V4} {REFUSED_PORT}", exits(1), as_bare="refused"),
+    Client("rust, kinds of errors", f"{BUILT}/tcp_stream {V4}:{REFUSED_PORT} {UNREACHABLE.v4}:80", exits(0),
+           as_bare="refused unreachable", made_by=RUSTC),
     # What cannot be carried must fail, and must not leave by another way.
     Client("a datagram", f"{PYTHON} {SCRIPTS}/send_datagram.py {V4} 53", fails, core=True),
     Client("a DNS query over UDP", f"dig +tries=1 +time=1 @{LEAK_NAMESERVER.v4} web.far.test", fails),
     Client("ping", f"ping -c1 -W1 {V4}", fails, uses="capabilities"),
     Client("ping -6", f"ping -6 -c1 -W1 {V6}", fails, uses="capabilities"),
     Client("aria2c with its own DNS client", "aria2c -q --no-conf --stop=5 http://web.far.test/hello", whatever, "web"),
+    Client("node with its own DNS client", f"node {SCRIPTS}/resolve.mjs web.far.test", fails),
+    Client("gpg, a key by dirmngr and its own DNS client", f"sh -c 'mkdir -m 700 keys; {GET_KEY}'", fails, "web",
+           takes="gpg dirmngr"),
+    Client("curl ftp, active", f"{CURL} --ftp-port - ftp://ftp.far.test/hello", fails, "web ftp"),
     # A name is answered without a question to anybody.
     Client("getent", "getent ahosts web.far.test", exits(0)),
 ]

@@ -5,11 +5,13 @@ are started when the first case needs them and run until the lab ends.
 """
 
 import glob
+import hashlib
 import os
 import pwd
 import shlex
 import shutil
 import subprocess
+from email.utils import formatdate
 from pathlib import Path
 
 from lab import FAR, Lab
@@ -22,6 +24,7 @@ WEB_ROOT = STATE / "www"
 BIG = WEB_ROOT / "big"  # 10 MiB of noise
 HELLO = "hello from far\n"
 CA = STATE / "tls" / "ca.pem"
+PACKAGES = WEB_ROOT / "debian" / "Packages"  # the index of a repository for apt
 REPOSITORIES = STATE / "repositories"
 REPOSITORY_NOTE = "what the clone must hold\n"
 SSH_CONFIG = STATE / "ssh" / "config"  # for clients: key, known hosts, no questions
@@ -56,6 +59,9 @@ def web(lab: Lab) -> list[Daemon]:
     WEB_ROOT.mkdir()
     (WEB_ROOT / "hello").write_text(HELLO)
     BIG.write_bytes(os.urandom(10 << 20))
+    _make_page()
+    _make_packages()
+    shutil.copy(HERE / "scripts" / "key.asc", WEB_ROOT)
     _make_certificate()
     _make_repository()
     fastcgi = STATE / "fcgiwrap.sock"
@@ -91,6 +97,28 @@ def web(lab: Lab) -> list[Daemon]:
         _on_far(lab, f"fcgiwrap -s unix:{fastcgi} -c 2", fastcgi),
         _on_far(lab, f"nginx -e stderr -c {config}", 443),
     ]
+
+
+def _make_page() -> None:
+    """A page for a browser. Its scripts come from other hosts, over HTTP and HTTPS, and each says who sent it."""
+    origins = "http://host1.far.test https://host2.far.test http://host3.v4.far.test http://host4.v6.far.test"
+    scripts = "".join(f'<script src="{origin}/say.js"></script>' for origin in origins.split())
+    (WEB_ROOT / "page.html").write_text(f"<html><body>{scripts}</body></html>\n")
+    (WEB_ROOT / "say.js").write_text("document.write('said by ' + new URL(document.currentScript.src).host);\n")
+
+
+def _make_packages() -> None:
+    """A Debian repository of one package, as far as `apt-get update` looks."""
+    PACKAGES.parent.mkdir()
+    PACKAGES.write_text(
+        "Package: lab\nVersion: 1\nArchitecture: all\nMaintainer: lab <lab@far.test>\nDescription: lab\n"
+        f"Filename: lab.deb\nSize: 1\nSHA256: {hashlib.sha256(b'?').hexdigest()}\n\n"
+    )
+    octets = PACKAGES.read_bytes()
+    date = formatdate(usegmt=True)
+    digest = hashlib.sha256(octets).hexdigest()
+    (PACKAGES.parent / "sources.list").write_text(f"deb [trusted=yes] http://web.far.test/{PACKAGES.parent.name} ./\n")
+    (PACKAGES.parent / "Release").write_text(f"Date: {date}\nSHA256:\n {digest} {len(octets)} {PACKAGES.name}\n")
 
 
 def _make_certificate() -> None:
@@ -158,6 +186,34 @@ def ssh(lab: Lab) -> list[Daemon]:
     return [_on_far(lab, f"/usr/sbin/sshd -D -e -f {config}", 22)]
 
 
+def ftp(lab: Lab) -> list[Daemon]:
+    """FTP without a password, of what the web server has."""
+    chroot = STATE / "vsftpd"
+    chroot.mkdir()
+    config = STATE / "vsftpd.conf"
+    config.write_text(
+        f"listen_ipv6=YES\nbackground=NO\nsecure_chroot_dir={chroot}\nxferlog_enable=NO\nftpd_banner=lab\n"
+        f"anonymous_enable=YES\nno_anon_password=YES\nftp_username={SOMEBODY.name}\nanon_root={WEB_ROOT}\n"
+        "connect_from_port_20=NO\n"
+    )
+    return [_on_far(lab, f"vsftpd {config}", 21)]
+
+
+def ldap(lab: Lab) -> list[Daemon]:
+    """The directory dc=far,dc=test, which holds itself."""
+    home = STATE / "ldap"
+    (home / "data").mkdir(parents=True)
+    config = home / "slapd.conf"
+    config.write_text(
+        f"include /etc/ldap/schema/core.schema\npidfile {home}/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n"
+        f"database mdb\ndirectory {home}/data\nsuffix dc=far,dc=test\n"
+    )
+    entry = "dn: dc=far,dc=test\nobjectClass: organization\nobjectClass: dcObject\no: far\ndc: far\n"
+    (home / "entries").write_text(entry)
+    _tool(f"slapadd -f {config} -l {home}/entries", home)
+    return [_on_far(lab, f"slapd -d 0 -f {config} -h ldap:///", 389)]
+
+
 def rsync(lab: Lab) -> list[Daemon]:
     config = STATE / "rsyncd.conf"
     config.write_text(f"use chroot = no\nuid = root\ngid = root\n[www]\npath = {WEB_ROOT}\nread only = yes\n")
@@ -187,7 +243,8 @@ def iperf3(lab: Lab) -> list[Daemon]:
 
 
 DESTINATIONS = {
-    destination.__name__: destination for destination in (names, echo, web, git, ssh, rsync, postgresql, redis, iperf3)
+    destination.__name__: destination
+    for destination in (names, echo, web, git, ssh, ftp, ldap, rsync, postgresql, redis, iperf3)
 }
 
 

@@ -9,7 +9,7 @@
     tests/programs/run.py --wrapper proxychains4           somebody else's shim, to try the lab itself
     tests/programs/run.py --server danted --shell          a shell on the program's side, with that server running
 
-Without --server and --client, the relay meets every client, and every other server the representative ones. A case
+Without --server and --client, the relay and danted meet every client, and other servers the representative ones. A case
 fails if its program doesn't do what it should, or if a single packet leaves for anywhere but the SOCKS port; it is
 skipped if its program is not installed. The run goes on after a failure; exit status 1 if there was one.
 """

@@ -123,7 +123,7 @@ SERVERS = [
     SocksServer("relay-nameless", relay, tells=_ALL, lacks="names", settings={"features": {"names": False}}),
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="ipv6", settings={"features": {"ipv6": False}}),
     # What people run
-    SocksServer("danted", danted, ("danted",), tells=_ALL),
+    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True),
     SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True),
     SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close"),
     SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close", password=True),

@@ -1,0 +1,55 @@
+//! std::net::TcpStream, with and without a time limit, and without blocking. Usage: tcp_stream HOST:PORT…
+//!
+//! A line of words for each target: what came back, or the kind of the error.
+
+use std::env::args;
+use std::io::{ErrorKind, Read, Result, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::thread;
+use std::time::Duration;
+
+fn echo(mut stream: TcpStream, word: &str) -> Result<String> {
+    stream.write_all(word.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard)?;
+    Ok(heard)
+}
+
+/// A limit makes the library connect without blocking, and poll.
+fn with_limit(addresses: &[SocketAddr]) -> Result<String> {
+    let limit = Duration::from_secs(10);
+    echo(TcpStream::connect_timeout(&addresses[0], limit)?, "limit")
+}
+
+fn without_blocking(addresses: &[SocketAddr]) -> Result<String> {
+    let mut stream = TcpStream::connect(addresses)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    stream.write_all(b"polling")?;
+    let mut heard = [0; 7];
+    let mut size = 0;
+    while size < heard.len() {
+        match stream.read(&mut heard[size..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(got) => size += got,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(String::from_utf8_lossy(&heard).into())
+}
+
+fn word(outcome: Result<String>) -> String {
+    outcome.unwrap_or_else(|error| format!("{:?}", error.kind()))
+}
+
+fn main() {
+    for target in args().skip(1) {
+        let addresses: Vec<SocketAddr> = target.to_socket_addrs().expect("a name or an address").collect();
+        // Each in a thread: the library's state must not be one thread's.
+        let plain = thread::spawn(move || word(TcpStream::connect(target).and_then(|stream| echo(stream, "plain"))));
+        let rest = [word(with_limit(&addresses)), word(without_blocking(&addresses))];
+        println!("{} {}", plain.join().expect("no panic"), rest.join(" "));
+    }
+}
