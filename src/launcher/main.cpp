@@ -112,7 +112,8 @@ int run(const Options& options, char** command) {
     const auto path = find_program(*command);
     for (const auto& [name, value] : variables_for(options, here, getpid()))
         setenv(name.c_str(), value.c_str(), 1);
-    const auto program = sys::look_at_program(path.c_str(), std::getenv("LD_PRELOAD"));
+    const char* preload = std::getenv("LD_PRELOAD");
+    const auto program = sys::look_at_program(path.c_str(), preload != nullptr ? preload : "");
     if (program.obstacle != sys::Obstacle::none &&
         !policy::is_always_direct(sys::find_rules().config, program.path))
         fail(cannot_be_executed, program.path + " is not started: " + sys::explain(program));

@@ -19,9 +19,9 @@ Function next(const char* name) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
+EXPORT int connect(int fd, const sockaddr* addr, socklen_t len) {
     connects.fetch_add(1);
-    return next<decltype(&connect)>("connect")(fd, address, size);
+    return next<decltype(&connect)>("connect")(fd, addr, len);
 }
 
 EXPORT int close(int fd) { return next<int (*)(int)>("close")(fd); }
