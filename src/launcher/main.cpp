@@ -36,7 +36,7 @@ std::string start_relay(const std::string& relay, pid_t watched) {
     if (access(relay.c_str(), X_OK) != 0)
         fail(launcher_failed, relay + " is missing, there is no --relay without it");
     int ends[2];
-    if (pipe(ends) != 0) fail(launcher_failed, std::string("pipe: ") + std::strerror(errno));
+    if (pipe(ends) != 0) fail(launcher_failed, std::string("pipe: ") + strerrordesc_np(errno));
     const auto pid = std::to_string(watched);
     const pid_t child = fork();
     if (child == 0) {
@@ -119,7 +119,7 @@ int run(const Options& options, char** command) {
         fail(cannot_be_executed, program.path + " is not started: " + sys::explain(program));
     execvp(*command, command);
     fail(errno == ENOENT ? not_found : cannot_be_executed,
-         std::string(*command) + ": " + std::strerror(errno));
+         std::string(*command) + ": " + strerrordesc_np(errno));
 }
 
 int print_shell_code(const Options& options) {

@@ -30,7 +30,7 @@ std::string absolute(const std::string& path) {
 std::string complaint_about_rules(const std::string& path) {
     struct stat status {};
     if (stat(path.c_str(), &status) != 0)
-        return path + (errno == ENOENT ? ": no such file" : ": " + std::string(std::strerror(errno)));
+        return path + (errno == ENOENT ? ": no such file" : ": " + std::string(strerrordesc_np(errno)));
     return S_ISDIR(status.st_mode) || access(path.c_str(), R_OK) != 0 ? path + ": cannot be read" : "";
 }
 

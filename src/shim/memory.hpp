@@ -6,7 +6,7 @@
 namespace socksify::shim {
 
 /// For any alignment but an extended one. Null if there is none.
-void* allocate(std::size_t size) noexcept;
+void* allocate(std::size_t wanted) noexcept;
 void release(void* block) noexcept;
 
 } // namespace socksify::shim

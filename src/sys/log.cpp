@@ -22,7 +22,7 @@ constinit std::atomic<int> file{-1};
 
 Level level_of(std::string_view name) noexcept {
     constexpr std::string_view names[] = {"off", "error", "info", "debug", "trace"};
-    for (unsigned char i = 0; i < std::size(names); ++i)
+    for (std::size_t i = 0; i < std::size(names); ++i)
         if (names[i] == name) return static_cast<Level>(i);
     return Level::error;
 }

@@ -154,9 +154,9 @@ std::string explain(const ProgramFile& program) {
     };
     return std::string(why()) +
            ", so the library can't be in it and it would connect directly; set a proxy in the program "
-           "itself, or "
-           "let it with a rule: { \"program\": \"" +
-           program.path + "\", \"route\": \"direct\" }";
+           "itself, "
+           R"(or let it with a rule: { "program": ")" +
+           program.path + R"(", "route": "direct" })";
 }
 
 } // namespace socksify::sys

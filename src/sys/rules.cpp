@@ -84,7 +84,7 @@ std::vector<std::string> fetch_passwords(policy::Config& config, const std::stri
         if (!from.file.empty()) {
             auto text = read_file(from.file);
             if (!text) {
-                complain(upstream, "password_file: " + from.file + ": " + std::strerror(errno));
+                complain(upstream, "password_file: " + from.file + ": " + strerrordesc_np(errno));
                 continue;
             }
             upstream.password = text->substr(0, text->find_first_of("\r\n"));
@@ -128,7 +128,8 @@ namespace {
 
 Rules read_rules(const std::string& path) {
     const auto text = read_file(path);
-    if (!text) return refuse_everything(path, {path + ": " + std::strerror(errno)}, policy::Loopback::block);
+    if (!text)
+        return refuse_everything(path, {path + ": " + strerrordesc_np(errno)}, policy::Loopback::block);
     auto config = policy::parse_config(*text);
     if (config) return usable(std::move(*config), path);
     std::vector<std::string> problems;
