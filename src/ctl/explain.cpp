@@ -21,7 +21,6 @@ using policy::Action;
 /// library can't carry through a proxy.
 constexpr int blocked = EACCES;
 constexpr int without_rules = ENETUNREACH;
-constexpr int not_proxied = EOPNOTSUPP;
 
 struct Question {
     Endpoint destination; ///< as the rules see it: a name, unless this machine knows its address
@@ -178,11 +177,6 @@ private:
         case Action::Kind::block: add("outcome", refusal(blocked)); return decide("block", by, blocked);
         case Action::Kind::via: break;
         }
-        if (question_.protocol != policy::Protocol::tcp) {
-            add("outcome", refusal(not_proxied) +
-                               ": so far, only TCP can go through a proxy, and nothing may go past it");
-            return decide("block", by, not_proxied);
-        }
         decide("via", by, 0);
         answer_.json["upstreams"] = Json::array();
         const auto& upstreams = decision.action->upstreams;
@@ -217,7 +211,9 @@ private:
     }
 
     void explain_exchange(const policy::Upstream& upstream, const policy::Knowledge& known, Json& json) {
-        const auto plan = policy::make_plan(upstream, known, Command::connect, question_.destination);
+        const bool is_udp = question_.protocol == policy::Protocol::udp;
+        const auto command = is_udp ? Command::udp_associate : Command::connect;
+        const auto plan = policy::make_plan(upstream, known, command, question_.destination);
         std::vector<std::string> methods;
         for (std::size_t i = 0; i < plan.handshake.methods.size(); ++i)
             methods.push_back(name_of(plan.handshake.methods[i]));
@@ -228,13 +224,14 @@ private:
         }
         const auto type = question_.destination.host.type();
         add("offered", joined(methods));
+        const std::string told = is_udp ? "UDP ASSOCIATE, and datagrams for " : "CONNECT to ";
         add("told", plan.resolve_first
-                        ? "CONNECT to the address that this machine finds for " +
+                        ? told + "the address that this machine finds for " +
                               shown(question_.destination.text()) +
                               ": the proxy takes no names (without_names: resolve)"
-                        : "CONNECT to " + shown(question_.destination.text()) + ", address type " +
+                        : told + shown(question_.destination.text()) + ", address type " +
                               hex(std::array{static_cast<std::uint8_t>(type)}) + " (" + name_of(type) + ")");
-        json["command"] = "CONNECT";
+        json["command"] = is_udp ? "UDP ASSOCIATE" : "CONNECT";
         json["address_type"] = static_cast<unsigned>(type);
         json["resolved_here"] = plan.resolve_first;
         json["methods"] = Json::array();

@@ -44,8 +44,16 @@ std::optional<Endpoint> relay_of(const Endpoint& bound, int control) {
     return Endpoint{peer->host, bound.port};
 }
 
+/// Why there is to be an association. A copy: the Way may end before there is one.
+struct Errand {
+    Endpoint destination;
+    std::vector<std::size_t> upstreams;
+
+    explicit Errand(const sys::Way& way) : destination(way.destination), upstreams(way.upstreams) {}
+};
+
 /// Under the lock: the outcome of `dial` becomes the Datagram's, and what has waited is sent. 0 or errno.
-int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const sys::Way& way) {
+int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const Errand& errand) {
     const auto fail = [&](int error) {
         sys::close_internal(control);
         datagram.stage.store(Stage::none);
@@ -60,7 +68,7 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const sy
                              : std::nullopt;
     if (!address) {
         log::line(log::Level::info, "%s: no way to the proxy's port for datagrams",
-                  way.destination.text().c_str());
+                  errand.destination.text().c_str());
         return fail(ENETUNREACH);
     }
     const int on = 1;
@@ -68,11 +76,12 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const sy
     auto association = std::make_unique<sys::Association>();
     association->relay = *address;
     association->control = control;
-    association->upstreams = way.upstreams;
-    if (const auto* peer = datagram.peer.load(); peer != nullptr && !peer->is_direct)
+    association->upstreams = errand.upstreams;
+    if (const auto* peer = datagram.peer.load(); peer != nullptr && !peer->is_direct && !peer->is_name_server)
         if (const int error = listen_to(fd, *address); error != 0) return fail(error);
+    sys::take_error(fd); // of a former relay's port, if any: the program has been told
     datagram.set_association(std::move(association));
-    log::line(log::Level::info, "%s: datagrams go by %s", way.destination.text().c_str(),
+    log::line(log::Level::info, "%s: datagrams go by %s", errand.destination.text().c_str(),
               relay->text().c_str());
     for (const auto& waiting : std::exchange(datagram.queue, {})) {
         iovec payload{const_cast<std::uint8_t*>(waiting.payload.data()), waiting.payload.size()};
@@ -89,7 +98,7 @@ class AssociateTask final : public sys::worker::Task {
 public:
     AssociateTask(sys::DatagramRef datagram, const sys::Way& way, int carried, int control, Dial dial)
         : datagram_(std::move(datagram)),
-          way_(way),
+          errand_(way),
           carried_(carried),
           control_(control),
           dial_(std::move(dial)) {}
@@ -101,7 +110,7 @@ public:
     void finish() noexcept override {
         const std::lock_guard lock(datagram_->mutex);
         try {
-            if (const int error = conclude(carried_, *datagram_, dial_, control_, way_); error != 0)
+            if (const int error = conclude(carried_, *datagram_, dial_, control_, errand_); error != 0)
                 datagram_->error.store(error);
         } catch (const std::bad_alloc&) {
             give_up(ENOMEM);
@@ -121,16 +130,16 @@ private:
     }
 
     sys::DatagramRef datagram_;
-    const sys::Way& way_;
+    Errand errand_;
     int carried_;
     int control_;
     Dial dial_;
 };
 
-int open_control(int& domain) noexcept {
-    constexpr int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    int fd = real::socket(domain = AF_INET6, type, 0);
-    if (fd < 0) fd = real::socket(domain = AF_INET, type, 0);
+/// In the family of the program's socket: a proxy of both is to be reached by an address from which its port
+/// for datagrams can be reached, too.
+int open_control(int domain) noexcept {
+    const int fd = real::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return fd < 0 ? -1 : sys::make_internal(fd);
 }
 
@@ -140,12 +149,12 @@ int listen_to(int fd, const sys::Address& relay) {
     return real::connect(fd, relay.get(), relay.size) == 0 ? 0 : errno;
 }
 
-int associate(int fd, Datagram& datagram, const sys::Way& way) {
-    const bool blocks = (real::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
+    const bool blocks = (flags & MSG_DONTWAIT) == 0 && (real::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
     if (!blocks && !sys::worker::ready()) return errno;
     std::unique_lock lock(datagram.mutex);
     if (datagram.stage.load() != Stage::none) return 0; // another thread was faster
-    int domain = AF_INET6;
+    const int domain = socket_domain(fd);
     const int control = open_control(domain);
     if (control < 0) return errno;
     Dial dial(Dial::Purpose::associate, sys::rules(), way.upstreams, way.destination,
@@ -156,7 +165,7 @@ int associate(int fd, Datagram& datagram, const sys::Way& way) {
         lock.unlock();
         const int stopped = drive(dial, Dial::Clock::time_point::max());
         lock.lock();
-        if (stopped == 0) return conclude(fd, datagram, dial, control, way);
+        if (stopped == 0) return conclude(fd, datagram, dial, control, Errand(way));
         sys::close_internal(control);
         datagram.stage.store(Stage::none);
         return stopped;
@@ -191,13 +200,16 @@ bool is_alive(Datagram& datagram, const sys::Association& association) {
     return false;
 }
 
-ssize_t send_on(int fd, const Datagram& datagram, const sys::Way& way, const msghdr& message, int flags) {
+ssize_t send_directly(int fd, const sys::Way& way, const msghdr& message, int flags) {
     auto carried = message;
-    if (way.is_direct) {
-        carried.msg_name = const_cast<sockaddr*>(way.direct_to.get());
-        carried.msg_namelen = way.direct_to.size;
-        return real::sendmsg(fd, &carried, flags);
-    }
+    carried.msg_name = const_cast<sockaddr*>(way.direct_to.get());
+    carried.msg_namelen = way.direct_to.size;
+    return real::sendmsg(fd, &carried, flags);
+}
+
+ssize_t send_on(int fd, const Datagram& datagram, const sys::Way& way, const msghdr& message, int flags) {
+    if (way.is_direct) return send_directly(fd, way, message, flags);
+    auto carried = message;
     const auto* association = datagram.association.load();
     if (association == nullptr) return errno = ECONNREFUSED, -1;
     constexpr std::size_t most_pieces = 64;
@@ -213,7 +225,8 @@ ssize_t send_on(int fd, const Datagram& datagram, const sys::Way& way, const msg
     carried.msg_iov = all;
     carried.msg_iovlen = count;
     const auto* peer = datagram.peer.load();
-    const bool is_connected = peer != nullptr && !peer->is_direct; // to the relay, and hears of its errors
+    const bool is_connected =
+        peer != nullptr && !peer->is_direct && !peer->is_name_server; // to the relay, and hears of its errors
     carried.msg_name = is_connected ? nullptr : const_cast<sockaddr*>(association->relay.get());
     carried.msg_namelen = is_connected ? 0 : association->relay.size;
     const auto sent = real::sendmsg(fd, &carried, flags);

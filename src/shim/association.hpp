@@ -6,10 +6,10 @@
 namespace socksify::shim {
 
 /// Makes sure that there is an association for datagrams on `way`, or that one is under way. On a blocking
-/// socket it is waited for; on any other the worker gets it, and what is sent meanwhile waits in the
-/// Datagram's queue. 0, or the errno for the program: at once if the proxy has said that it does not carry
-/// datagrams. Throws std::bad_alloc.
-int associate(int fd, sys::Datagram& datagram, const sys::Way& way);
+/// socket, without MSG_DONTWAIT in `flags`, it is waited for; on any other the worker gets it, and what is
+/// sent meanwhile waits in the Datagram's queue. 0, or the errno for the program: at once if the proxy has
+/// said that it does not carry datagrams. Throws std::bad_alloc.
+int associate(int fd, sys::Datagram& datagram, const sys::Way& way, int flags);
 
 /// Whether the proxy still holds to it: looked at now and then. If not, it is ended, and the next call may
 /// get ECONNREFUSED once.
@@ -21,5 +21,8 @@ int listen_to(int fd, const sys::Address& relay);
 
 /// Sends `payload` by the association, or directly, as `way` has it. As sendmsg(2).
 ssize_t send_on(int fd, const sys::Datagram& datagram, const sys::Way& way, const msghdr& message, int flags);
+
+/// Sends it to where `way` leads without a proxy.
+ssize_t send_directly(int fd, const sys::Way& way, const msghdr& message, int flags);
 
 } // namespace socksify::shim

@@ -2,6 +2,7 @@
 
 #include "shim/datagrams.hpp"
 #include "shim/dial.hpp"
+#include "shim/name_server.hpp"
 #include "shim/route.hpp"
 #include "sys/datagram.hpp"
 #include "sys/log.hpp"
@@ -202,7 +203,8 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     const auto route = route_to(address, size, *protocol);
     if (route->refusal != 0) return Verdict<>::fail(route->refusal);
     const bool is_udp = is_plain_udp(fd);
-    if (route->direct && !route->from_pool && !(is_udp && sys::find_datagram(fd))) return Verdict<>::pass();
+    const bool is_known_datagram = is_udp && (sys::find_datagram(fd) || is_name_server(route->destination));
+    if (route->direct && !route->from_pool && !is_known_datagram) return Verdict<>::pass();
     if (is_the_kernels_to_refuse(fd, address, *protocol)) return Verdict<>::pass();
     if (is_udp) return connect_datagram(fd, sys::copy_address(address, size), *route);
     if (*protocol != policy::Protocol::tcp) {

@@ -1,6 +1,7 @@
 #include "shim/datagrams.hpp"
 
 #include "shim/association.hpp"
+#include "shim/name_server.hpp"
 #include "sys/log.hpp"
 #include "sys/names.hpp"
 #include "sys/real.hpp"
@@ -37,10 +38,11 @@ int domain_of(int fd) noexcept {
     return real::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 ? domain : 0;
 }
 
-/// AF_INET6 of the same address, whatever scope or flow label it has; AF_INET as it is.
-Address plain(const Address& address) {
+/// As recvfrom() on a socket of `domain` would tell it, without a scope or flow label: AF_INET6 takes
+/// addresses of AF_INET, too.
+Address plain(const Address& address, int domain) {
     const auto endpoint = sys::to_endpoint(address.get(), address.size);
-    return endpoint ? sys::to_address(*endpoint, address.family()).value_or(address) : address;
+    return endpoint ? sys::to_address(*endpoint, domain).value_or(address) : address;
 }
 
 /// What `to` means, as a Way. Nothing with `error` if there is none.
@@ -49,6 +51,7 @@ std::unique_ptr<const Way> make_way(const Address& to, const Route& route, int& 
     way->to = to;
     way->destination = {route.destination.host.unmapped(), route.destination.port};
     way->is_direct = route.direct;
+    way->is_name_server = is_name_server(way->destination);
     way->direct_to = to;
     way->upstreams = route.upstreams;
     way->header = encode(DatagramHeader{0, way->destination});
@@ -76,6 +79,13 @@ bool asks_for_segments(const msghdr& message) noexcept {
     for (auto* part = CMSG_FIRSTHDR(&copy); part != nullptr; part = CMSG_NXTHDR(&copy, part))
         if (joins_datagrams(part->cmsg_level, part->cmsg_type)) return true;
     return false;
+}
+
+/// Whether it is too long for one datagram of IPv4, header and all: that the relay's family may take 20
+/// octets more is not known before there is an association.
+bool is_too_long(const Way& way, const msghdr& message) noexcept {
+    constexpr std::size_t most = 65507;
+    return Bytes(way.header).size() + size_of(message.msg_iov, message.msg_iovlen) > most;
 }
 
 /// A copy of the payload, to be sent when there is an association.
@@ -106,10 +116,11 @@ Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool 
             return as_result(send_on(fd, datagram, way, message, flags));
         }
         if (datagram.stage.load() == Stage::none) {
-            if (const int error = associate(fd, datagram, way); error != 0)
+            if (const int error = associate(fd, datagram, way, flags); error != 0)
                 return Verdict<ssize_t>::fail(error);
             continue;
         }
+        if (is_too_long(way, message)) return Verdict<ssize_t>::fail(EMSGSIZE);
         if (!is_kept || put_into_queue(datagram, way, message))
             return Verdict<ssize_t>::done(static_cast<ssize_t>(size_of(message.msg_iov, message.msg_iovlen)));
     }
@@ -178,6 +189,11 @@ std::optional<Address> address_for_program(Datagram& datagram, const Endpoint& s
     const bool by_name = source.host.is_name();
     const auto literal = by_name ? std::nullopt : sys::to_address(source, datagram.domain);
     if (literal && datagram.find_way(*literal) != nullptr) return literal;
+    // Whoever is connected to a name hears nobody else.
+    const auto* peer = datagram.peer.load();
+    if (peer != nullptr && !peer->is_direct && peer->destination.host.is_name() &&
+        (by_name ? peer->destination == source : peer->destination.port == source.port))
+        return peer->to;
     const std::lock_guard lock(datagram.mutex);
     for (const auto& [known, way] : datagram.sources)
         if (known == source) return way->to;
@@ -203,7 +219,7 @@ std::optional<Address> address_for_program(Datagram& datagram, const Endpoint& s
 /// Whether the rules let datagrams come from `source` directly, and under which address the program knows it.
 std::optional<Address> direct_address(const Datagram& datagram, const Address& source) {
     if (const auto* way = datagram.find_way(source))
-        return way->is_direct ? std::optional(source) : std::nullopt;
+        return way->is_direct || way->is_name_server ? std::optional(source) : std::nullopt;
     std::optional<Address> found;
     datagram.for_each_way([&](const Way& way) {
         if (way.is_direct && is_same(way.direct_to, source)) found = way.to;
@@ -223,7 +239,7 @@ std::optional<Origin> origin_of(Datagram& datagram, const Arrival& arrival, std:
                                 const Address& source) {
     Origin origin;
     const auto* association = datagram.association.load();
-    if (association != nullptr && is_same(source, association->relay)) {
+    if ((association != nullptr && is_same(source, association->relay)) || is_answering(source)) {
         std::array<std::uint8_t, longest_header> octets;
         const auto header = parse_datagram_header(arrival.begin(size, octets));
         if (!header || header.value.fragment != 0) return {};
@@ -242,8 +258,9 @@ std::optional<Origin> origin_of(Datagram& datagram, const Arrival& arrival, std:
 } // namespace
 
 Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
-    const auto to = plain(given);
-    auto datagram = sys::make_datagram(fd, to.family());
+    const int domain = domain_of(fd);
+    const auto to = plain(given, domain);
+    auto datagram = sys::make_datagram(fd, domain);
     const auto* way = datagram->find_way(to);
     if (way == nullptr) {
         int error = 0;
@@ -255,8 +272,8 @@ Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
     const std::lock_guard lock(datagram->mutex);
     const auto* association = datagram->association.load();
     int error = 0;
-    if (way->is_direct) error = listen_to(fd, way->direct_to);
-    else if (association != nullptr) error = listen_to(fd, association->relay);
+    if (way->is_direct && !way->is_name_server) error = listen_to(fd, way->direct_to);
+    else if (association != nullptr && !way->is_name_server) error = listen_to(fd, association->relay);
     else {
         // As connect() does: a port, for getsockname() to tell. Bound already, it stays as it is.
         Address any;
@@ -270,13 +287,19 @@ Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
 }
 
 void disconnect_datagram(int fd) noexcept {
-    if (const auto datagram = sys::find_datagram(fd)) datagram->peer.store(nullptr);
+    const auto datagram = sys::find_datagram(fd);
+    if (!datagram) return;
+    datagram->peer.store(nullptr);
+    // The kernel takes the port back, unless it was bound to, and relays keep to the port that they know.
+    const std::lock_guard lock(datagram->mutex);
+    if (datagram->stage.load() == Stage::ready) datagram->end_association();
 }
 
 Verdict<ssize_t> send_datagram(int fd, const msghdr& message, int flags) {
     auto datagram = sys::find_datagram(fd);
     const Way* way = nullptr;
     std::unique_ptr<const Way> made;
+    int domain = datagram ? datagram->domain : 0;
     if (message.msg_name == nullptr) {
         if (!datagram || (way = datagram->peer.load()) == nullptr) return Verdict<ssize_t>::pass();
     } else {
@@ -287,21 +310,32 @@ Verdict<ssize_t> send_datagram(int fd, const msghdr& message, int flags) {
             given.storage.ss_family = AF_INET;
             given.size = sizeof(sockaddr_in);
         }
-        const auto to = plain(given);
+        auto to = plain(given, datagram ? domain : given.family());
         if (datagram) way = datagram->find_way(to);
         if (way == nullptr) {
             const auto route = route_to(to.get(), to.size, policy::Protocol::udp);
             if (!route) return Verdict<ssize_t>::pass();
             if (route->refusal != 0) return Verdict<ssize_t>::fail(route->refusal);
-            if (route->direct && !route->from_pool && !datagram) return Verdict<ssize_t>::pass();
+            const bool is_no_concern_of_ours =
+                route->direct && !route->from_pool && !is_name_server(route->destination);
+            if (is_no_concern_of_ours && !datagram) return Verdict<ssize_t>::pass();
+            if (!datagram) to = plain(given, domain = domain_of(fd));
+            if (domain == AF_INET && given.family() != AF_INET)
+                return Verdict<ssize_t>::pass(); // the kernel's to refuse
             int error = 0;
             made = make_way(to, *route, error);
             if (!made) return Verdict<ssize_t>::fail(error);
-            if (!datagram) datagram = sys::make_datagram(fd, to.family());
+            if (!datagram) datagram = sys::make_datagram(fd, domain);
             way = datagram->add_way(made);
         }
     }
     if (const int error = datagram->error.exchange(0); error != 0) return Verdict<ssize_t>::fail(error);
+    if (way->is_name_server) {
+        bool is_direct = false;
+        const auto answered = answer_datagram(fd, *way, message, is_direct);
+        if (!answered.passed) return answered;
+        if (is_direct) return as_result(send_directly(fd, *way, message, flags));
+    }
     if (way->is_direct) return as_result(send_on(fd, *datagram, *way, message, flags));
     return send_by_proxy(fd, *datagram, *way, made == nullptr, message, flags);
 }
@@ -324,6 +358,11 @@ Verdict<ssize_t> receive_datagram(int fd, msghdr& message, int flags) {
         if (got < 0) return Verdict<ssize_t>::fail(errno);
         const auto size = static_cast<std::size_t>(got);
         source.size = carried.msg_namelen;
+        if (got == 0 && source.size == 0) { // no datagram has come, but the end: shutdown()
+            message.msg_flags = 0;
+            message.msg_namelen = 0;
+            return Verdict<ssize_t>::done(0);
+        }
         const auto origin = origin_of(*datagram, arrival, size, source);
         if (!origin) {
             if ((flags & MSG_PEEK) != 0) real::recv(fd, nullptr, 0, MSG_DONTWAIT);

@@ -1,6 +1,7 @@
 #include "sys/datagram.hpp"
 
 #include "sys/fd_marks.hpp"
+#include "sys/fd_table.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/real.hpp"
 
@@ -156,7 +157,13 @@ DatagramRef make_datagram(int fd, int domain) {
         return find_datagram(fd);
     }
     fd_marks.set(fd, FdMarks::datagram);
-    return DatagramRef(fresh);
+    DatagramRef made(fresh);
+    if (!fd_marks.has(fd, FdMarks::shared)) return made;
+    const auto cookie = cookie_of(fd); // numbers that it got before there was anything to know
+    fd_marks.for_each_shared([&](int other) {
+        if (other != fd && cookie_of(other) == cookie) copy_datagram(fd, other);
+    });
+    return made;
 }
 
 void forget_datagram(int fd) noexcept {

@@ -25,9 +25,10 @@ namespace socksify::sys {
 
 /// Where datagrams to one address go. Never changes.
 struct Way {
-    Address to;             ///< as the program writes it
-    Endpoint destination;   ///< as the proxy is told
-    bool is_direct = false; ///< not through the proxy, but to `direct_to`
+    Address to;                  ///< as the program writes it
+    Endpoint destination;        ///< as the proxy is told
+    bool is_name_server = false; ///< questions to it are answered here: see shim/name_server.hpp
+    bool is_direct = false;      ///< not through the proxy, but to `direct_to`
     Address direct_to;
     std::vector<std::size_t> upstreams; ///< else: those that may carry it, in order
     DatagramHeaderMessage header;       ///< what stands before each of them, on the way to the proxy

@@ -84,12 +84,12 @@ def stray_addresses(place: Place) -> None:
 
 @case
 def datagrams(place: Place) -> None:
-    """--udp: direct or refused, never past the proxy"""
+    """--udp: direct or by the proxy's UDP ASSOCIATE"""
     rules(place, {"destination": "192.0.2.1", "protocol": "udp", "route": "direct"})
     answer = place.json("-c", "rules.json", "explain", "192.0.2.1:53", "--udp")
     equal((answer["action"], answer["destination"]["protocol"]), ("direct", "udp"))
     answer = place.json("-c", "rules.json", "explain", "192.0.2.2:53", "--udp")
-    equal((answer["action"], answer["errno"]), ("block", "EOPNOTSUPP"))
+    equal((answer["action"], answer["upstreams"][0]["command"]), ("via", "UDP ASSOCIATE"))
 
 
 @case

@@ -3,9 +3,14 @@
 #include "shim/datagrams.hpp"
 
 #include "shim/hooks/hook.hpp"
+#include "sys/address.hpp"
 #include "sys/fd_marks.hpp"
 
+#include <algorithm>
+#include <climits>
 #include <cstdarg>
+#include <cstdint>
+#include <ctime>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
@@ -30,6 +35,12 @@ template <class Real>
 ssize_t receive_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
     auto message = message_of(const_cast<iovec*>(pieces), count);
     return shim::settle([&] { return shim::receive_datagram(fd, message, flags); }, real);
+}
+
+/// For the calls of files, unlike those of sockets, nothing to write or read is nothing to do.
+bool is_nothing(const iovec* pieces, int count) noexcept {
+    if (count < 0 || count > IOV_MAX || socksify::sys::is_nowhere(pieces)) return true; // the kernel's to refuse
+    return std::all_of(pieces, pieces + count, [](const iovec& piece) { return piece.iov_len == 0; });
 }
 
 /// libc's check of a buffer's size.
@@ -57,7 +68,7 @@ EXPORT ssize_t write(int fd, const void* octets, size_t count) {
 }
 
 EXPORT ssize_t writev(int fd, const iovec* pieces, int count) {
-    if (!is_ours(fd) || count < 0) [[likely]]
+    if (!is_ours(fd) || is_nothing(pieces, count)) [[likely]]
         return real::writev(fd, pieces, count);
     return send_pieces(fd, pieces, static_cast<std::size_t>(count), 0,
                        [&] { return real::writev(fd, pieces, count); });
@@ -75,7 +86,7 @@ EXPORT ssize_t __recv_chk(int fd, void* octets, size_t count, size_t room, int f
 }
 
 EXPORT ssize_t read(int fd, void* octets, size_t count) {
-    if (!is_ours(fd)) [[likely]]
+    if (!is_ours(fd) || count == 0) [[likely]]
         return real::read(fd, octets, count);
     const iovec piece{octets, count};
     return receive_pieces(fd, &piece, 1, 0, [&] { return real::read(fd, octets, count); });
@@ -86,7 +97,7 @@ EXPORT ssize_t __read_chk(int fd, void* octets, size_t count, size_t room) {
 }
 
 EXPORT ssize_t readv(int fd, const iovec* pieces, int count) {
-    if (!is_ours(fd) || count < 0) [[likely]]
+    if (!is_ours(fd) || is_nothing(pieces, count)) [[likely]]
         return real::readv(fd, pieces, count);
     return receive_pieces(fd, pieces, static_cast<std::size_t>(count), 0,
                           [&] { return real::readv(fd, pieces, count); });
@@ -119,19 +130,42 @@ EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
                         [&] { return real::recvmsg(fd, message, flags); });
 }
 
+namespace {
+
+constexpr std::int64_t per_second = 1'000'000'000;
+
+bool is_a_time(const timespec& time) noexcept {
+    return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < per_second;
+}
+std::int64_t nanoseconds_of(const timespec& time) noexcept {
+    constexpr time_t long_enough = 1'000'000'000;
+    return std::min(time.tv_sec, long_enough) * per_second + time.tv_nsec;
+}
+std::int64_t now() noexcept {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return nanoseconds_of(time);
+}
+
+} // namespace
+
 EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
     if (!is_ours(fd)) [[likely]]
         return real::recvmmsg(fd, messages, count, flags, timeout);
+    if (timeout != nullptr && !is_a_time(*timeout)) return (errno = EINVAL, -1);
     // Each on its own. As in the kernel, `timeout` is looked at between two of them, and so never cuts a wait
     // short.
+    const auto end = timeout != nullptr ? now() + nanoseconds_of(*timeout) : 0;
     const int once = flags & ~MSG_WAITFORONE;
     for (unsigned i = 0; i < count; ++i) {
         const bool may_wait = i == 0 || (flags & MSG_WAITFORONE) == 0;
         const auto received = ::recvmsg(fd, &messages[i].msg_hdr, once | (may_wait ? 0 : MSG_DONTWAIT));
         if (received < 0) return i > 0 ? static_cast<int>(i) : -1;
         messages[i].msg_len = static_cast<unsigned>(received);
-        if (timeout != nullptr && timeout->tv_sec == 0 && timeout->tv_nsec == 0)
-            return static_cast<int>(i + 1);
+        if (timeout == nullptr) continue;
+        const auto left = std::max<std::int64_t>(end - now(), 0);
+        *timeout = {left / per_second, left % per_second};
+        if (left == 0) return static_cast<int>(i + 1);
     }
     return static_cast<int>(count);
 }
