@@ -103,6 +103,13 @@ bool is_own_by_nature(const Host& address) noexcept {
     return host.type() == AddressType::ipv6 && host.octets()[0] == 0xfe && (host.octets()[1] & 0xc0) == 0x80;
 }
 
+bool is_group(const Host& address) noexcept {
+    const auto host = address.unmapped();
+    const auto first = host.octets()[0];
+    if (host.type() == AddressType::ipv4) return (first & 0xf0) == 0xe0;
+    return host.type() == AddressType::ipv6 && first == 0xff;
+}
+
 tl::expected<Place, policy::Misfit> parse_place(std::string_view text) {
     auto destination = policy::Destination::parse(text);
     if (!destination) return tl::unexpected(std::move(destination.error()));

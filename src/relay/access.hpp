@@ -69,6 +69,8 @@ private:
 /// the host that uses them, and through a relay that is the relay. Its other own addresses: see
 /// own_addresses.hpp.
 bool is_own_by_nature(const Host& address) noexcept;
+/// 224.0.0.0/4 and ff00::/8: what goes to a group, the relay's own host may hear as well.
+bool is_group(const Host& address) noexcept;
 
 /// "10.0.0.0/8", "2001:db8::1", and what else stands for a place.
 tl::expected<Place, policy::Misfit> parse_place(std::string_view text);

@@ -164,6 +164,7 @@ private:
             else if (key == "names") assign(out.names, flag);
             else if (key == "ipv4") assign(out.ipv4, flag);
             else if (key == "ipv6") assign(out.ipv6, flag);
+            else if (key == "udp") assign(out.udp, flag);
             else if (key == "per_destination") assign(out.per_destination, flag);
         });
         if (!out.ipv4 && !out.ipv6)
@@ -262,6 +263,8 @@ private:
             else if (key == "per_client") assign(out.per_client, read_count(value));
             else if (key == "handshakes") assign(out.handshakes, read_count(value));
             else if (key == "lookups") assign(out.lookups, read_count(value, 256));
+            else if (key == "associations") assign(out.associations, read_count(value));
+            else if (key == "destinations") assign(out.destinations, read_count(value));
         });
     }
 
@@ -272,6 +275,7 @@ private:
             else if (key == "held") assign(out.held, in_.read_seconds(value, 1ms, a_day));
             else if (key == "connect") assign(out.connect, in_.read_seconds(value, 1ms, a_day));
             else if (key == "idle") assign(out.idle, read_seconds_or_none(value));
+            else if (key == "udp_idle") assign(out.udp_idle, read_seconds_or_none(value));
             else if (key == "close") assign(out.close, in_.read_seconds(value, 1ms, 5s));
             else if (key == "drain") assign(out.drain, in_.read_seconds(value, 1ms, a_day));
             else if (key == "keepalive")
@@ -295,6 +299,10 @@ private:
             else if (key == "list_instead") read_octets(value, out.list_instead);
             else if (key == "list_also") read_octets(value, out.list_also);
             else if (key == "break_hold") assign(out.break_hold, read_flag(value));
+            else if (key == "associate_bound")
+                assign(out.associate_bound, in_.read_word<AssociateBound>(value, associate_bound_words));
+            else if (key == "datagram_source")
+                assign(out.datagram_source, in_.read_word<DatagramSource>(value, datagram_source_words));
             else if (key == "reply_delay_ms")
                 if (const auto count = in_.read_whole(value, 0, 60'000))
                     out.reply_delay = milliseconds(*count);

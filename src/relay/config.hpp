@@ -30,8 +30,9 @@ struct Offered {
     bool names = true;
     bool ipv4 = true;
     bool ipv6 = true;
+    bool udp = true; ///< UDP ASSOCIATE
     bool per_destination =
-        false; ///< the feature list says whether the rules let CONNECT to the host of interest
+        false; ///< the feature list says whether the rules let CONNECT and datagrams to the host of interest
 
     friend bool operator==(const Offered&, const Offered&) = default;
 };
@@ -47,19 +48,22 @@ struct ServerTexts {
 };
 
 struct LimitValues {
-    unsigned connections = 8192; ///< in all; one more is closed at once
-    unsigned per_client = 4096;  ///< the same, for one IPv4 address or one IPv6 /64
-    unsigned handshakes = 1024;  ///< that have not come to a command yet; at the limit nothing is accepted
-    unsigned lookups = 16;       ///< names that are resolved at the same time
+    unsigned connections = 8192;  ///< in all; one more is closed at once
+    unsigned per_client = 4096;   ///< the same, for one IPv4 address or one IPv6 /64
+    unsigned handshakes = 1024;   ///< that have not come to a command yet; at the limit nothing is accepted
+    unsigned lookups = 16;        ///< names that are resolved at the same time
+    unsigned associations = 1024; ///< for datagrams, of one client
+    unsigned destinations = 1024; ///< that an association remembers
 
     friend bool operator==(const LimitValues&, const LimitValues&) = default;
 };
 
 struct Timeouts {
     milliseconds handshake{15'000};
-    milliseconds held{60'000};     ///< a held connection that waits for its next command
-    milliseconds connect{20'000};  ///< name and all addresses together
-    milliseconds idle{86'400'000}; ///< a tunnel through which nothing goes; 0: for ever
+    milliseconds held{60'000};         ///< a held connection that waits for its next command
+    milliseconds connect{20'000};      ///< name and all addresses together
+    milliseconds idle{86'400'000};     ///< a tunnel through which nothing goes; 0: for ever
+    milliseconds udp_idle{86'400'000}; ///< the same for an association
     milliseconds close{
         5'000}; ///< to get a refusal out, and again until the client closes (RFC 1928 §6: 10 s in all)
     milliseconds drain{30'000};          ///< after SIGTERM
@@ -86,6 +90,17 @@ static_assert(features_answer_words[static_cast<std::size_t>(FeaturesAnswer::gar
 enum class ListEnd : std::uint8_t { whole, tag_only, none };
 constexpr std::array<std::string_view, 3> list_end_words{"whole", "tag_only", "none"};
 
+/// BND of the reply to UDP ASSOCIATE: the truth; 0.0.0.0 or :: of its family; zeros of the other family; port
+/// 0.
+enum class AssociateBound : std::uint8_t { honest, unspecified, other_family, no_port };
+constexpr std::array<std::string_view, 4> associate_bound_words{"honest", "unspecified", "other_family",
+                                                                "no_port"};
+
+/// Whom a datagram to the client names as its source: the true one; the name that the client has sent to, if
+/// it has; the client itself, as antinat does.
+enum class DatagramSource : std::uint8_t { honest, name, client };
+constexpr std::array<std::string_view, 3> datagram_source_words{"honest", "name", "client"};
+
 /// Ways to be a bad server, for the tests of clients.
 struct TestBehaviour {
     FeaturesAnswer list_features = FeaturesAnswer::honest;
@@ -94,6 +109,8 @@ struct TestBehaviour {
     std::vector<std::uint8_t> list_also;    ///< octets of entries before END
     bool break_hold = false;                ///< a held connection is closed all the same
     milliseconds reply_delay{0};            ///< before each message to the client
+    AssociateBound associate_bound = AssociateBound::honest;
+    DatagramSource datagram_source = DatagramSource::honest;
 
     friend bool operator==(const TestBehaviour&, const TestBehaviour&) = default;
 };

@@ -41,6 +41,7 @@ constexpr std::array keys{
     KeyInfo{"features", "names", flag, "true"},
     KeyInfo{"features", "ipv4", flag, "true"},
     KeyInfo{"features", "ipv6", flag, "true"},
+    KeyInfo{"features", "udp", flag, "true"},
     KeyInfo{"features", "per_destination", flag, "false"},
 
     KeyInfo{"server", "hostname", text255, R"("")"},
@@ -64,11 +65,14 @@ constexpr std::array keys{
     KeyInfo{"limits", "per_client", "a number from 1 to 1000000", "4096"},
     KeyInfo{"limits", "handshakes", "a number from 1 to 1000000", "1024"},
     KeyInfo{"limits", "lookups", "a number from 1 to 256", "16"},
+    KeyInfo{"limits", "associations", "a number from 1 to 1000000", "1024"},
+    KeyInfo{"limits", "destinations", "a number from 1 to 1000000", "1024"},
 
     KeyInfo{"timeouts", "handshake", seconds, "15"},
     KeyInfo{"timeouts", "held", seconds, "60"},
     KeyInfo{"timeouts", "connect", seconds, "20"},
     KeyInfo{"timeouts", "idle", seconds_or_none, "86400"},
+    KeyInfo{"timeouts", "udp_idle", seconds_or_none, "86400"},
     KeyInfo{"timeouts", "close", "seconds, from 0.001 to 5", "5"},
     KeyInfo{"timeouts", "drain", seconds, "30"},
     KeyInfo{"timeouts", "keepalive", "whole seconds, from 1 to 32767, or 0 for none", "300"},
@@ -83,6 +87,9 @@ constexpr std::array keys{
     KeyInfo{"test_behaviour", "list_also", octets, R"("")"},
     KeyInfo{"test_behaviour", "break_hold", flag, "false"},
     KeyInfo{"test_behaviour", "reply_delay_ms", "milliseconds, a number from 0 to 60000", "0"},
+    KeyInfo{"test_behaviour", "associate_bound", R"("honest", "unspecified", "other_family" or "no_port")",
+            R"("honest")"},
+    KeyInfo{"test_behaviour", "datagram_source", R"("honest", "name" or "client")", R"("honest")"},
 };
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "relay/connect.hpp"
 
 #include "relay/race.hpp"
+#include "relay/reach.hpp"
 
 #include <system_error>
 
@@ -9,13 +10,14 @@ namespace {
 
 NotConnected not_connected(Reply reply, std::string_view why) { return {reply, std::string(why)}; }
 
-bool is_switched_on(AddressType type, const Offered& features) noexcept {
-    switch (type) {
-    case AddressType::ipv4: return features.ipv4;
-    case AddressType::domain_name: return features.names;
-    case AddressType::ipv6: return features.ipv6;
+NotConnected not_connected(Obstacle obstacle) {
+    switch (obstacle) {
+    case Obstacle::switched_off:
+        return not_connected(Reply::address_type_not_supported, "address type is switched off");
+    case Obstacle::no_address: return not_connected(Reply::not_allowed_by_ruleset, "no address");
+    case Obstacle::denied: return not_connected(Reply::not_allowed_by_ruleset, "denied by a rule");
     }
-    return false;
+    return {};
 }
 
 } // namespace
@@ -24,23 +26,12 @@ Task<ConnectResult> connect_to(Context& context, std::shared_ptr<const Config> c
                                std::string user, Endpoint destination) {
     const Caller caller{client, user};
     const auto deadline = Clock::now() + config->timeouts.connect;
-    if (!is_switched_on(destination.host.type(), config->features))
-        co_return tl::unexpected(
-            not_connected(Reply::address_type_not_supported, "address type is switched off"));
-    // The kernel takes 0.0.0.0 for this host. An empty name is read as 0.0.0.0 too.
-    if (destination.host.is_unspecified())
-        co_return tl::unexpected(not_connected(Reply::not_allowed_by_ruleset, "no address"));
-
+    const auto literal = look_at(*config, caller, destination);
+    if (!literal) co_return tl::unexpected(not_connected(literal.error()));
     std::vector<Host> addresses;
-    const auto literal = Host::parse(destination.host.text()).value_or(destination.host).unmapped();
-    if (!literal.is_name()) {
-        if (!is_switched_on(literal.type(), config->features))
-            co_return tl::unexpected(
-                not_connected(Reply::address_type_not_supported, "address type is switched off"));
-        addresses.push_back(literal);
+    if (*literal) {
+        addresses.push_back(**literal);
     } else {
-        if (config->rules.judge(caller, Wanted{destination, {}, false}) == Verdict::deny)
-            co_return tl::unexpected(not_connected(Reply::not_allowed_by_ruleset, "denied by a rule"));
         std::string name(destination.host.name());
         auto answer = co_await context.resolver.resolve(config, std::move(name), deadline);
         if (answer.addresses.empty())
@@ -49,13 +40,9 @@ Task<ConnectResult> connect_to(Context& context, std::shared_ptr<const Config> c
     }
 
     std::vector<Tcp::endpoint> allowed;
-    for (const auto& address : addresses) {
-        const bool guarded =
-            config->guard_own_host && (is_own_by_nature(address) || context.own_addresses.contains(address));
-        if (!address.is_unspecified() &&
-            config->rules.judge(caller, Wanted{destination, address, guarded}) == Verdict::allow)
+    for (const auto& address : addresses)
+        if (may_reach(context, *config, caller, destination, address))
             allowed.push_back(to_asio({address.unmapped(), destination.port}));
-    }
     if (allowed.empty())
         co_return tl::unexpected(not_connected(Reply::not_allowed_by_ruleset, "address denied by a rule"));
 

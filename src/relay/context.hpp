@@ -1,6 +1,7 @@
 // What the connections on one io_context share.
 #pragma once
 
+#include "relay/batch.hpp"
 #include "relay/flow.hpp"
 #include "relay/limits.hpp"
 #include "relay/log.hpp"
@@ -24,6 +25,8 @@ struct Context {
     Resolver resolver;
     OwnAddresses own_addresses;
     Depot depot;
+    Batch batch;
+    std::array<Outbox, 2> outboxes;
     OngoingSet ongoing;
     bool winding_down = false;
     std::uint64_t last_id = 0; ///< of a connection, in the log

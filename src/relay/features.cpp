@@ -23,7 +23,8 @@ void add_scope(FeatureList& list, const Config& config) {
     if (!scope.empty()) list.add(Tag::fdl, subtag_scope, scope);
 }
 
-bool may_connect(const Config& config, const Caller& caller, const Endpoint& host_of_interest) {
+/// By CONNECT, or with datagrams: rules don't tell these apart.
+bool may_reach_any(const Config& config, const Caller& caller, const Endpoint& host_of_interest) {
     if (!config.features.per_destination || host_of_interest.host.is_unspecified())
         return config.rules.judge(caller) != Verdict::deny;
     Wanted wanted{host_of_interest, {}, false};
@@ -56,7 +57,11 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
     if (config.features.ipv6) list.add(Tag::address, octet(AddressType::ipv6));
     for (std::size_t i = 0; i < config.auth.methods.size(); ++i)
         list.add(Tag::authentication, octet(config.auth.methods[i]));
-    if (may_connect(config, caller, host_of_interest)) list.add(Tag::command, octet(Command::connect));
+    if (may_reach_any(config, caller, host_of_interest)) {
+        list.add(Tag::command, octet(Command::connect));
+        // Of pro-v5's flags (doc/wire.md) the relay understands none, so the value is empty.
+        if (config.features.udp) list.add(Tag::command, octet(Command::udp_associate));
+    }
     list.add(Tag::command, octet(Command::list_features), config.features.hold ? Bytes(persistent) : Bytes());
     add_server(list, config.server, load);
     return list;

@@ -9,8 +9,8 @@ namespace socksify::relay {
 /// What the relay tells `caller`, whose LIST-FEATURES named `host_of_interest` (0.0.0.0: none). `load` is
 /// 0..1.
 ///
-/// CONNECT is in the list if the rules let the caller connect to some destination; with `per_destination`, to
-/// that one. SCOPE names what that hangs on, and nothing else.
+/// CONNECT and UDP ASSOCIATE are in the list if the rules let the caller reach some destination; with
+/// `per_destination`, that one. SCOPE names what that hangs on, and nothing else.
 FeatureList list_features(const Config& config, const Caller& caller, const Endpoint& host_of_interest,
                           double load);
 

@@ -5,29 +5,31 @@
 
 namespace socksify::relay {
 
-Tcp::endpoint to_asio(const Endpoint& endpoint) {
-    const auto octets = endpoint.host.octets();
-    switch (endpoint.host.type()) {
+asio::ip::address to_asio(const Host& host) {
+    const auto octets = host.octets();
+    switch (host.type()) {
     case AddressType::ipv4: {
         asio::ip::address_v4::bytes_type v4{};
         std::copy(octets.begin(), octets.end(), v4.begin());
-        return {asio::ip::address_v4(v4), endpoint.port};
+        return asio::ip::address_v4(v4);
     }
     case AddressType::ipv6: {
         asio::ip::address_v6::bytes_type v6{};
         std::copy(octets.begin(), octets.end(), v6.begin());
-        return {asio::ip::address_v6(v6), endpoint.port};
+        return asio::ip::address_v6(v6);
     }
     case AddressType::domain_name: break;
     }
-    return {asio::ip::address_v4{}, endpoint.port};
+    return asio::ip::address_v4{};
 }
 
-Endpoint from_asio(const Tcp::endpoint& endpoint) {
-    const auto& address = endpoint.address();
-    return {address.is_v4() ? Host::ipv4(address.to_v4().to_bytes()) : Host::ipv6(address.to_v6().to_bytes()),
-            endpoint.port()};
+Host from_asio(const asio::ip::address& address) {
+    return address.is_v4() ? Host::ipv4(address.to_v4().to_bytes()) : Host::ipv6(address.to_v6().to_bytes());
 }
+
+Tcp::endpoint to_asio(const Endpoint& endpoint) { return {to_asio(endpoint.host), endpoint.port}; }
+Endpoint from_asio(const Tcp::endpoint& endpoint) { return {from_asio(endpoint.address()), endpoint.port()}; }
+Endpoint from_asio(const Udp::endpoint& endpoint) { return {from_asio(endpoint.address()), endpoint.port()}; }
 
 void tune(Socket& socket, std::chrono::seconds keepalive) {
     ErrorCode ignored; // an untuned connection is still a connection

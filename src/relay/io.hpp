@@ -5,11 +5,13 @@
 #include "socksify/endpoint.hpp"
 
 #include <asio/awaitable.hpp>
+#include <asio/basic_datagram_socket.hpp>
 #include <asio/basic_socket_acceptor.hpp>
 #include <asio/basic_stream_socket.hpp>
 #include <asio/basic_waitable_timer.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/ip/udp.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <chrono>
@@ -20,6 +22,8 @@ namespace socksify::relay {
 using Executor = asio::io_context::executor_type;
 using Tcp = asio::ip::tcp;
 using Socket = asio::basic_stream_socket<Tcp, Executor>;
+using Udp = asio::ip::udp;
+using DatagramSocket = asio::basic_datagram_socket<Udp, Executor>;
 using Acceptor = asio::basic_socket_acceptor<Tcp, Executor>;
 using Clock = std::chrono::steady_clock;
 using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
@@ -32,8 +36,11 @@ using Task = asio::awaitable<Value, Executor>;
 inline auto into(ErrorCode& error) { return asio::redirect_error(asio::use_awaitable_t<Executor>{}, error); }
 
 /// An address only; a name is 0.0.0.0.
+asio::ip::address to_asio(const Host& host);
+Host from_asio(const asio::ip::address& address);
 Tcp::endpoint to_asio(const Endpoint& endpoint);
 Endpoint from_asio(const Tcp::endpoint& endpoint);
+Endpoint from_asio(const Udp::endpoint& endpoint);
 
 /// For a connection that carries somebody's traffic: no waiting for more octets, and a look now and then
 /// whether the other side is still there. `keepalive` of 0: no look.

@@ -7,12 +7,22 @@ Limits::ClientKey Limits::key_of(const Host& client) {
     return std::string(as_text(host.octets().first(std::min<std::size_t>(host.octets().size(), 8))));
 }
 
+bool Limits::count(PerClient& all, const ClientKey& client, unsigned most) {
+    auto& of_client = all[client];
+    if (of_client >= most) return false;
+    ++of_client;
+    return true;
+}
+
+void Limits::count_down(PerClient& all, const ClientKey& client) {
+    const auto of_client = all.find(client);
+    if (--of_client->second == 0) all.erase(of_client);
+}
+
 tl::expected<Limits::Connection, Refusal> Limits::admit(const Host& client, const LimitValues& most) {
     if (connections_ >= most.connections) return tl::unexpected(Refusal::connections);
     auto key = key_of(client);
-    auto& of_client = per_client_[key];
-    if (of_client >= most.per_client) return tl::unexpected(Refusal::per_client);
-    ++of_client;
+    if (!count(per_client_, key, most.per_client)) return tl::unexpected(Refusal::per_client);
     ++connections_;
     return Connection(*this, std::move(key));
 }
@@ -20,8 +30,17 @@ tl::expected<Limits::Connection, Refusal> Limits::admit(const Host& client, cons
 Limits::Connection::~Connection() {
     if (limits_ == nullptr) return;
     --limits_->connections_;
-    const auto of_client = limits_->per_client_.find(client_);
-    if (--of_client->second == 0) limits_->per_client_.erase(of_client);
+    count_down(limits_->per_client_, client_);
+}
+
+std::optional<Limits::Association> Limits::admit_association(const Host& client, const LimitValues& most) {
+    auto key = key_of(client);
+    if (!count(associations_, key, most.associations)) return {};
+    return Association(*this, std::move(key));
+}
+
+Limits::Association::~Association() {
+    if (limits_ != nullptr) count_down(limits_->associations_, client_);
 }
 
 Limits::Handshake Limits::begin_handshake() {

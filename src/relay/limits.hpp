@@ -4,6 +4,7 @@
 #include "relay/config.hpp"
 #include "relay/io.hpp"
 
+#include <optional>
 #include <unordered_map>
 
 namespace socksify::relay {
@@ -20,8 +21,12 @@ public:
     class Connection;
     /// A connection that has not come to a command yet.
     class Handshake;
+    /// A client's UDP association.
+    class Association;
 
     tl::expected<Connection, Refusal> admit(const Host& client, const LimitValues& most);
+    /// Nothing if the client has as many as it may.
+    std::optional<Association> admit_association(const Host& client, const LimitValues& most);
     Handshake begin_handshake();
 
     [[nodiscard]] bool has_room_for_handshake(const LimitValues& most) const noexcept {
@@ -38,10 +43,15 @@ private:
     /// An IPv4 address, or an IPv6 /64: whoever has one address of it has them all.
     using ClientKey = std::string;
     static ClientKey key_of(const Host& client);
+    using PerClient = std::unordered_map<ClientKey, unsigned>;
+    /// False, and nothing counted, if there are `most` already.
+    static bool count(PerClient& all, const ClientKey& client, unsigned most);
+    static void count_down(PerClient& all, const ClientKey& client);
 
     unsigned connections_ = 0;
     unsigned handshakes_ = 0;
-    std::unordered_map<ClientKey, unsigned> per_client_;
+    PerClient per_client_;
+    PerClient associations_;
     Timer room_; ///< never expires: whoever waits for room waits to be cancelled
 };
 
@@ -52,6 +62,19 @@ public:
         : limits_(std::exchange(other.limits_, nullptr)), client_(std::move(other.client_)) {}
     Connection& operator=(Connection&&) = delete;
     ~Connection();
+
+private:
+    Limits* limits_;
+    ClientKey client_;
+};
+
+class Limits::Association {
+public:
+    Association(Limits& limits, ClientKey client) noexcept : limits_(&limits), client_(std::move(client)) {}
+    Association(Association&& other) noexcept
+        : limits_(std::exchange(other.limits_, nullptr)), client_(std::move(other.client_)) {}
+    Association& operator=(Association&&) = delete;
+    ~Association();
 
 private:
     Limits* limits_;

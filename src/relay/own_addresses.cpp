@@ -28,17 +28,26 @@ std::optional<Host> to_host(const sockaddr* address) {
 } // namespace
 
 bool OwnAddresses::contains(const Host& address) {
-    if (std::chrono::steady_clock::now() >= fresh_until_ && !refresh()) return true;
+    if (!is_fresh()) return true;
     return std::find(addresses_.begin(), addresses_.end(), address.unmapped()) != addresses_.end();
 }
+
+unsigned OwnAddresses::generation() {
+    if (!is_fresh()) ++generation_;
+    return generation_;
+}
+
+bool OwnAddresses::is_fresh() { return std::chrono::steady_clock::now() < fresh_until_ || refresh(); }
 
 bool OwnAddresses::refresh() {
     ifaddrs* list = nullptr;
     if (getifaddrs(&list) != 0) return false;
     const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> guard(list, freeifaddrs);
-    addresses_.clear();
+    std::vector<Host> addresses;
     for (const auto* at = list; at != nullptr; at = at->ifa_next)
-        if (const auto host = to_host(at->ifa_addr)) addresses_.push_back(host->unmapped());
+        if (const auto host = to_host(at->ifa_addr)) addresses.push_back(host->unmapped());
+    if (addresses != addresses_) ++generation_;
+    addresses_ = std::move(addresses);
     fresh_until_ = std::chrono::steady_clock::now() + lifetime;
     return true;
 }

@@ -14,11 +14,15 @@ namespace socksify::relay {
 class OwnAddresses {
 public:
     [[nodiscard]] bool contains(const Host& address);
+    /// Another number whenever `contains` may have other answers: who keeps one asks again then.
+    [[nodiscard]] unsigned generation();
 
 private:
+    [[nodiscard]] bool is_fresh();
     [[nodiscard]] bool refresh();
 
     std::vector<Host> addresses_;
+    unsigned generation_ = 0;
     std::chrono::steady_clock::time_point fresh_until_{};
 };
 

@@ -78,6 +78,7 @@ Task<Session::End> Session::serve() {
 
         switch (handshake_.request().command) {
         case Command::connect: co_return co_await connect();
+        case Command::udp_associate: co_return co_await associate();
         case Command::list_features: break;
         default: co_return co_await refuse(Reply::command_not_supported, "unknown command");
         }
@@ -125,6 +126,33 @@ Task<Session::End> Session::connect() {
                              std::move(result->socket), early, std::move(story_))
         ->start();
     co_return End::handed_over;
+}
+
+Task<Session::End> Session::associate() {
+    if (!config_->features.udp)
+        co_return co_await refuse(Reply::command_not_supported, "UDP ASSOCIATE is switched off");
+    if (config_->rules.judge(Caller{story_.client.host, story_.user}) == Verdict::deny)
+        co_return co_await refuse(Reply::not_allowed_by_ruleset, "denied by a rule");
+    const auto opened =
+        Association::open(context_, config_, client_, story_, handshake_.request().destination);
+    if (!opened) co_return co_await refuse(opened.error().reply, opened.error().why);
+    const auto& association = *opened;
+
+    const auto answer = handshake_.reply(Reply::succeeded, spoil_bound(association->bound(), config_->test));
+    expect_within(config_->timeouts.handshake);
+    const bool answered = co_await send(octets_of(answer));
+    patience_.cancel();
+    if (answered) {
+        tell("associated").add("address", association->bound());
+        tune(client_, config_->timeouts.keepalive);
+        association->on_end = [weak = weak_from_this()] {
+            if (const auto self = weak.lock()) self->stop_discarding();
+        };
+        association->start();
+        co_await discard();
+    }
+    association->end("eof");
+    co_return client_.is_open() ? End::politely : End::at_once;
 }
 
 bool Session::grants_hold() const noexcept {
@@ -217,6 +245,11 @@ Task<> Session::end_politely() {
 Task<> Session::discard() {
     ErrorCode error;
     while (!error) co_await client_.async_read_some(asio::buffer(in_), into(error));
+}
+
+void Session::stop_discarding() {
+    ErrorCode ignored;
+    client_.cancel(ignored);
 }
 
 void Session::expect_within(milliseconds time) {

@@ -1,8 +1,10 @@
-// One client, from its first octet to its command's answer. After CONNECT a tunnel takes its place.
+// One client, from its first octet to its command's answer. After CONNECT a tunnel takes its place; after UDP
+// ASSOCIATE it stays, as the control connection of the association, which ends with it.
 //
 //   greeting → (password) → request ─ LIST-FEATURES, held → request …
 //                                   ─ LIST-FEATURES, anything refused → polite end
 //                                   ─ CONNECT → tunnel
+//                                   ─ UDP ASSOCIATE → the client's end, or the association's
 //
 // What the client sends too early waits in its buffer, or in the kernel; it is looked at when its turn comes,
 // and what is left behind CONNECT belongs to the destination. A *polite end* closes for writing, then reads
@@ -13,8 +15,7 @@
 // it is off.
 #pragma once
 
-#include "relay/connect.hpp"
-#include "relay/tunnel.hpp"
+#include "relay/association.hpp"
 #include "socksify/handshake.hpp"
 
 namespace socksify::relay {
@@ -38,6 +39,7 @@ private:
     Task<End> serve();
     Task<bool> authenticate();
     Task<End> connect();
+    Task<End> associate();
     Task<End> answer_list_features();
     Task<End> refuse(Reply reply, std::string_view why);
     [[nodiscard]] bool grants_hold() const noexcept;
@@ -49,6 +51,7 @@ private:
     Task<> end_politely();
     /// Reads until there is no more.
     Task<> discard();
+    void stop_discarding();
 
     void expect_within(milliseconds time);
     [[nodiscard]] LogLine tell(std::string_view event) const;

@@ -9,7 +9,7 @@ from harness import (
 
 REPLY = octets("05 00 00 01 00000000 0000")
 REPLY_HELD = octets("05 00 01 01 00000000 0000")
-DEFAULT_LIST = octets("01 05 01 00  02 01 00 02 03 00 02 04 00  03 00 00  04 01 00 04 10 01 01  ff 00 00")
+DEFAULT_LIST = octets("01 05 01 00  02 01 00 02 03 00 02 04 00  03 00 00  04 01 00 04 03 00 04 10 01 01  ff 00 00")
 
 
 def entries_of(client, message=LIST_FEATURES):
@@ -244,7 +244,7 @@ def test_a_list_that_ends_badly():
 
 
 def test_a_list_that_lies():
-    with Relay({"test_behaviour": {"list_also": "04 02 00 04 03 00"}}) as relay:
+    with Relay({"test_behaviour": {"list_also": "04 02 00 04 04 00"}}) as relay:
         with relay.greeted() as client:
             assert (4, 2, b"") in entries_of(client)
         with relay.greeted() as client:

@@ -12,6 +12,7 @@ import sys
 import time
 
 import harness
+from cases_udp import Echo, associate, dropped
 from harness import Relay, Server, Skip, echo, request
 
 INSIDE = "RELAY_TEST_INSIDE"
@@ -73,6 +74,51 @@ def test_each_own_address_is_guarded_new_ones_too():
 
 
 @in_namespace
+def test_a_destination_that_becomes_an_own_address_is_guarded_from_then_on():
+    set_up()
+    ip("address", "add", "10.7.0.9/24", "dev", "net1")
+    config = {"guard_own_host": True, "rules": [{"destination": "10.7.0.9", "action": "allow"}], "hosts": {"it.test": "10.7.0.3"}}
+    with Relay(config) as relay, associate(relay) as client:
+        for host in ("10.7.0.3", "it.test"):
+            client.send(b"to nobody, but not denied", host, 9)
+        time.sleep(0.2)
+        assert not any("event=dropped" in line for line in relay.log)
+        ip("address", "add", "10.7.0.3/32", "dev", "lo")
+        with Echo("10.7.0.3") as own:
+            time.sleep(2.1)
+            for host in ("10.7.0.3", "it.test"):
+                client.send(b"hello", host, own.port)
+            client.control.socket.close()
+            assert "denied=2" in relay.wait_for_log("event=closed")
+            assert not own.got
+
+
+@in_namespace
+def test_datagrams_without_a_route_disturb_nobody():
+    set_up()
+    ip("route", "add", "prohibit", "10.8.0.0/24")
+    with Echo("10.7.0.2") as near, Relay() as relay, associate(relay) as client:
+        for host in ("10.8.0.1", "10.9.0.1", "2001:db8::1"):
+            client.send(b"nowhere", host, 9)
+            client.exchange(b"hello", near)
+        client.control.socket.close()
+        assert "unsent=3" in relay.wait_for_log("event=closed")
+
+
+@in_namespace
+def test_associations_at_each_address_of_the_relay():
+    set_up()
+    with Echo("10.7.0.1") as v4, Echo("fd77::1") as v6:
+        with Relay({"listen": ["0.0.0.0:0", "[::]:0"], "insecure_open": True}) as relay:
+            for host, port in (("10.7.0.1", 0), ("10.7.0.2", 0), ("127.0.0.1", 0), ("fd77::1", 1), ("::1", 1)):
+                with associate(relay, host=host, port=relay.ports[port]) as client:
+                    assert client.bound[0] == host, client.bound
+                    for size in (1, 1472, 20_000):
+                        client.exchange(bytes(size), v4)
+                        client.exchange(bytes(size), v6)
+
+
+@in_namespace
 def test_kernel_errors_become_replies():
     set_up()
     for kind, code in (("unreachable", 4), ("prohibit", 2), ("blackhole", 1)):
@@ -96,6 +142,11 @@ def test_without_ipv6():
         with relay.greeted() as client:
             client.send(request("::1", server.port))
             assert client.read_reply()[0] in (1, 3, 4, 8)
+        with Echo() as echoing, associate(relay) as client:
+            for name in ("127.0.0.1", "both.test", "localhost"):
+                client.exchange(b"hello", echoing, name)
+            client.send(b"nowhere", "::1", echoing.port)
+            dropped(relay, unsent=1)
     import cases_embedded  # pylint: disable=import-outside-toplevel
 
     cases_embedded.test_one_line_and_a_relay_behind_it()
@@ -114,6 +165,7 @@ def test_a_dead_name_server_holds_up_no_other_name():
             if not os.path.exists(target):
                 raise Skip("no /etc/resolv.conf to put another in its place")
             subprocess.run(["mount", "--bind", str(resolv), target], check=True)
+            silent_names_hold_up_no_datagram()
             config = {"timeouts": {"connect": 1}, "limits": {"lookups": 4}}
             with Server(echo) as server, Relay(config) as relay:
                 waiting = [relay.greeted() for _ in range(3)]
@@ -134,3 +186,20 @@ def test_a_dead_name_server_holds_up_no_other_name():
                 assert time.monotonic() - begun < 2
         finally:
             resolv.unlink()
+
+
+def silent_names_hold_up_no_datagram():
+    """Of one association, at most four names are asked for at the same time."""
+    config = {"timeouts": {"connect": 0.7}, "limits": {"lookups": 5}, "hosts": {"known.test": "127.0.0.1"}}
+    with Echo() as echoing, Relay(config) as relay, associate(relay) as client:
+        for number in range(40):  # of which 32 may wait
+            client.send(b"nowhere", f"name{number}.example", 9)
+        begun = time.monotonic()
+        client.exchange(b"hello", echoing)
+        client.exchange(b"hello", echoing, "127.0.0.1")
+        with associate(relay) as other:
+            other.exchange(b"hello", echoing, "localhost")
+        assert time.monotonic() - begun < 0.5
+        time.sleep(1)  # all are given up
+        client.control.socket.close()
+        assert "unresolved=40 " in relay.wait_for_log("event=closed", "id=1")
