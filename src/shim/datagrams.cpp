@@ -102,7 +102,12 @@ bool put_into_queue(Datagram& datagram, const Way& way, const msghdr& message) {
     return true;
 }
 
-Verdict<ssize_t> as_result(ssize_t result) noexcept {
+/// A number that was closed behind our back, by stdio for one, and is a file's by now, passes from now on.
+Verdict<ssize_t> as_result(int fd, ssize_t result) noexcept {
+    if (result < 0 && errno == ENOTSOCK) {
+        sys::forget_datagram(fd);
+        return Verdict<ssize_t>::pass();
+    }
     return result < 0 ? Verdict<ssize_t>::fail(errno) : Verdict<ssize_t>::done(result);
 }
 
@@ -113,7 +118,7 @@ Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool 
         if (const auto* association = datagram.association.load()) {
             if (!is_alive(datagram, *association)) return Verdict<ssize_t>::fail(ECONNREFUSED);
             if (association->upstreams != way.upstreams) return Verdict<ssize_t>::fail(EHOSTUNREACH);
-            return as_result(send_on(fd, datagram, way, message, flags));
+            return as_result(fd, send_on(fd, datagram, way, message, flags));
         }
         if (datagram.stage.load() == Stage::none) {
             if (const int error = associate(fd, datagram, way, flags); error != 0)
@@ -334,9 +339,9 @@ Verdict<ssize_t> send_datagram(int fd, const msghdr& message, int flags) {
         bool is_direct = false;
         const auto answered = answer_datagram(fd, *way, message, is_direct);
         if (!answered.passed) return answered;
-        if (is_direct) return as_result(send_directly(fd, *way, message, flags));
+        if (is_direct) return as_result(fd, send_directly(fd, *way, message, flags));
     }
-    if (way->is_direct) return as_result(send_on(fd, *datagram, *way, message, flags));
+    if (way->is_direct) return as_result(fd, send_on(fd, *datagram, *way, message, flags));
     return send_by_proxy(fd, *datagram, *way, made == nullptr, message, flags);
 }
 
@@ -355,7 +360,7 @@ Verdict<ssize_t> receive_datagram(int fd, msghdr& message, int flags) {
         carried.msg_iovlen = arrival.count();
         const auto got =
             real::recvmsg(fd, &carried, flags | MSG_TRUNC); // the result is the datagram's whole size
-        if (got < 0) return Verdict<ssize_t>::fail(errno);
+        if (got < 0) return as_result(fd, got);
         const auto size = static_cast<std::size_t>(got);
         source.size = carried.msg_namelen;
         if (got == 0 && source.size == 0) { // no datagram has come, but the end: shutdown()

@@ -39,7 +39,8 @@ ssize_t receive_pieces(int fd, const iovec* pieces, std::size_t count, int flags
 
 /// For the calls of files, unlike those of sockets, nothing to write or read is nothing to do.
 bool is_nothing(const iovec* pieces, int count) noexcept {
-    if (count < 0 || count > IOV_MAX || socksify::sys::is_nowhere(pieces)) return true; // the kernel's to refuse
+    if (count < 0 || count > IOV_MAX || socksify::sys::is_nowhere(pieces))
+        return true; // the kernel's to refuse
     return std::all_of(pieces, pieces + count, [](const iovec& piece) { return piece.iov_len == 0; });
 }
 
