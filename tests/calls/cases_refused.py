@@ -1,5 +1,6 @@
 """What no proxy of today can carry is refused with a clear errno, and nothing leaves; what goes directly goes."""
 
+from fake_proxy import Script, Stage, rep, send
 from suite import Case
 
 RULES = {"rules": [{"destination": "203.0.113.0/24", "protocol": "udp", "route": "direct"}]}
@@ -15,6 +16,12 @@ sendmsg = -1 EOPNOTSUPP
 sendmmsg = -1 EOPNOTSUPP
 sendto MSG_CONFIRM = -1 EOPNOTSUPP
 """.lstrip()
+# A UDP socket can be connected to anybody, and says only when it sends that it can't.
+NO_DATAGRAMS = NOTHING.replace("connect = -1 EOPNOTSUPP", "connect = 0").replace("EDESTADDRREQ", "EOPNOTSUPP")
+NO_DATAGRAMS = NO_DATAGRAMS.replace("getpeername = -1 ENOTCONN", "getpeername = 0")
+# Without waiting, it can't be known yet.
+NO_DATAGRAMS = NO_DATAGRAMS.replace("MSG_CONFIRM = -1 EOPNOTSUPP", "MSG_CONFIRM = 5")
+TCP_ALONE = (Script(at={Stage.REQUEST: send(rep(7))}),)  # a proxy without UDP
 _RAW_SOCKET = """
 socket SOCK_RAW = fd
 connect = -1 EOPNOTSUPP
@@ -26,12 +33,15 @@ sendmsg = -1 EOPNOTSUPP
 RAW = _RAW_SOCKET * 4 + "socket for pings = -1 EACCES\n"
 
 CASES = [
-    Case("udp / proxied", "datagrams to_each {echo} {echo6} {nameserver}", says=NOTHING * 3),
-    Case("udp / proxied, on AF_INET6", "datagrams on_inet6 {mapped} {echo6}", says=NOTHING * 2),
+    Case("udp / proxied", "datagrams to_each {echo} {echo6}", says=NO_DATAGRAMS * 2, proxies=TCP_ALONE),
+    Case(
+        "udp / proxied, on AF_INET6", "datagrams on_inet6 {mapped} {echo6}", says=NO_DATAGRAMS * 2, proxies=TCP_ALONE
+    ),
     Case(
         "udp / proxied, with no family in the address",
         "datagrams without_a_family {echo}",
         says="sendto = -1 EOPNOTSUPP\nsendmsg = -1 EOPNOTSUPP\nsendmmsg = -1 EOPNOTSUPP",
+        proxies=TCP_ALONE,
     ),
     Case("udp / UDP-Lite", "datagrams udp_lite {echo}", says=NOTHING),
     Case("udp / on loopback", "datagrams loopback"),
@@ -39,6 +49,7 @@ CASES = [
     Case(
         "udp / loopback and proxied in one sendmmsg",
         "datagrams mixed {echo}",
+        proxies=TCP_ALONE,
         says="""
             sendmmsg = 1
             recv = 5
@@ -49,12 +60,13 @@ CASES = [
     Case(
         "udp / from loopback elsewhere",
         "datagrams connected_then_elsewhere {echo}",
+        proxies=TCP_ALONE,
         says="""
             connect = 0
             sendto = -1 EOPNOTSUPP
-            connect = -1 EOPNOTSUPP
-            send = 5
-            recv = 5
+            connect = 0
+            send = -1 EOPNOTSUPP
+            recv = -1 EAGAIN
             connect to nobody = 0
             send = -1 EDESTADDRREQ
             """,
@@ -85,7 +97,8 @@ CASES = [
     Case(
         "syscall / datagram",
         "raw_syscalls datagram {echo}",
-        says="".join(f"{call} = -1 EOPNOTSUPP\n" for call in ("connect", "sendto", "sendmsg", "sendmmsg")),
+        says="connect = 0\nsendto = -1 EOPNOTSUPP\nsendmsg = -1 EOPNOTSUPP\nsendmmsg = -1 EOPNOTSUPP",
+        proxies=TCP_ALONE,
     ),
     Case("syscall / a ring", "raw_syscalls ring", says="io_uring_setup = -1 ENOSYS"),
     Case("syscall / others", "raw_syscalls others"),

@@ -1,4 +1,4 @@
-// UDP: what the rules would proxy is refused, and not one datagram leaves; what they let go directly goes.
+// UDP: what no proxy carries is refused, and not one datagram leaves; what the rules let go directly goes.
 #include "victim.hpp"
 
 #include <netinet/udp.h>

@@ -7,23 +7,27 @@ instead of the honest answer:
     Script(at={Stage.GREETING: silence})                     takes connections and says nothing
     Script(at={Stage.REQUEST: later(0.3, honestly)})         the honest answer, late
     Script(at={Stage.REQUEST: in_turn(send(rep(8)), honestly)})   once wrong, then right
+    Script(datagrams=Datagrams(answer=by_name("echo.test")))      names the host that it was told of
 
 The record has one line for each connection, of what the client sent and what became of it:
 
     offers 00; features, held, for 0.0.0.0:0; connect echo.test:7
+    offers 00; associate 0.0.0.0:0; 2 × to 203.0.113.80:7
 """
 
 import asyncio
 import enum
 import socket
 import struct
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Awaitable, Callable
 
 import far
+from scene import NAMES
 
 NO_AUTHENTICATION, PASSWORD, NONE_ACCEPTABLE = 0x00, 0x02, 0xFF
-CONNECT, LIST_FEATURES = 0x01, 0x10
+CONNECT, ASSOCIATE, LIST_FEATURES = 0x01, 0x03, 0x10
 HOLD = 0x01
 
 
@@ -54,6 +58,7 @@ ALL_FEATURES: tuple[Entry, ...] = (
     (0x03, 0x00, b""),  # no authentication
     (0x03, 0x02, b""),  # user name and password
     (0x04, 0x01, b""),  # CONNECT
+    (0x04, 0x03, b""),  # UDP ASSOCIATE
     (0x04, 0x10, b"\x01"),  # LIST-FEATURES, held
 )
 SCOPES = {"client": 0x01, "method": 0x02, "destination": 0x03}
@@ -171,12 +176,52 @@ def list_features(octets: bytes | None = None, hold: bool = True, break_hold: bo
     return deed
 
 
+# --- datagrams (RFC 1928 §7) ---
+
+
+def on_the_wire(host: str, port: int) -> bytes:
+    if ":" in host:
+        address = b"\x04" + socket.inet_pton(socket.AF_INET6, host)
+    elif host.replace(".", "").isdigit():
+        address = b"\x01" + socket.inet_aton(host)
+    else:
+        address = b"\x03" + bytes((len(host),)) + host.encode()
+    return address + struct.pack("!H", port)
+
+
+Answer = Callable[[str, int, bytes], list[bytes]]  # of a source and what it sent: what goes to the client
+
+
+def true_answer(host: str, port: int, payload: bytes) -> list[bytes]:
+    return [bytes(3) + on_the_wire(host, port) + payload]
+
+
+def by_name(name: str) -> Answer:
+    return lambda host, port, payload: true_answer(name, port, payload)
+
+
+def after(*nonsense: bytes) -> Answer:
+    return lambda host, port, payload: [*nonsense, *true_answer(host, port, payload)]
+
+
+@dataclass(frozen=True)
+class Datagrams:
+    """How UDP ASSOCIATE is carried out."""
+
+    bound: tuple[str, int] | None = None  # what the reply names instead of the port's own address; port 0: the right one
+    host: str = ""  # where the port is; where the proxy is
+    answer: Answer = true_answer
+    most: int = 0  # so many datagrams from the client, and the control connection ends; 0: no end
+    wait: float = 0  # before the reply, in seconds
+
+
 @dataclass(frozen=True)
 class Script:
     methods: tuple[int, ...] = (NO_AUTHENTICATION,)  # accepted, the preferred first
     users: dict[str, str] = field(default_factory=dict)
     as_user: str = ""  # USER:PASSWORD in the URL by which the victim's rules name this server
     at: dict[Stage, Deed] = field(default_factory=dict)
+    datagrams: Datagrams = Datagrams()
     by_the_octet: bool = False  # each octet of an answer in a segment of its own
     host: str = ""  # where to listen; the scene's proxy address
     listening: bool = True  # else the port refuses
@@ -260,7 +305,8 @@ class Connection:
             await self._at(Stage.FEATURES)
         else:
             flag = f" with flag {self.flag:02x}" if self.flag else ""
-            self.story.append(f"{'connect' if self.command == CONNECT else f'command {self.command:02x}'} {to}{flag}")
+            command = {CONNECT: "connect", ASSOCIATE: "associate"}.get(self.command, f"command {self.command:02x}")
+            self.story.append(f"{command} {to}{flag}")
             await self._at(Stage.REQUEST)
 
     # What an honest server answers. ----------------------------------------------------------------------------------
@@ -274,6 +320,8 @@ class Connection:
             case Stage.FEATURES:
                 await self.send(rep(7))  # most servers don't know the command
                 raise Over
+            case Stage.REQUEST if self.command == ASSOCIATE:
+                await self._associate()
             case Stage.REQUEST:
                 await self._connect()
 
@@ -309,6 +357,60 @@ class Connection:
         finally:
             writer.close()
         raise Over
+
+    async def _associate(self) -> None:
+        how = self.proxy.script.datagrams
+        host = how.host or self._writer.get_extra_info("sockname")[0]
+        carrier = Carrier(how, host)
+        try:
+            bound_host, bound_port = how.bound or (host, 0)
+            await asyncio.sleep(how.wait)
+            await self.send(b"\x05\x00\x00" + on_the_wire(bound_host, bound_port or carrier.number))
+            end = asyncio.ensure_future(self._reader.read())
+            await asyncio.wait([end, carrier.had_enough], return_when=asyncio.FIRST_COMPLETED)
+            end.cancel()
+            await asyncio.sleep(0.05)  # for the last answers
+        finally:
+            self.story += sorted(f"{count} × to {to}" for to, count in carrier.carried.items())
+            carrier.close()
+        raise Over
+
+
+class Carrier:
+    """Of one association's datagrams."""
+
+    def __init__(self, how: Datagrams, host: str):
+        self._how, self._client = how, None
+        self._inside = far.Port(self._from_client, host)
+        self._outside = {4: far.Port(self._from_outside, "0.0.0.0"), 6: far.Port(self._from_outside, "::")}
+        self.number = self._inside.number
+        self.carried: Counter[str] = Counter()
+        self.had_enough = asyncio.get_running_loop().create_future()
+
+    def close(self) -> None:
+        for port in (self._inside, *self._outside.values()):
+            port.close()
+
+    def _from_client(self, _, message: bytes, sender) -> None:
+        self._client = sender
+        kind, at = message[3], {1: 8, 3: 5 + message[4], 4: 20}[message[3]]
+        match kind:
+            case 1:
+                host = socket.inet_ntop(socket.AF_INET, message[4:at])
+            case 4:
+                host = socket.inet_ntop(socket.AF_INET6, message[4:at])
+            case _:
+                host = message[5:at].decode()
+        port = struct.unpack_from("!H", message, at)[0]
+        self.carried[f"[{host}]:{port}" if kind == 4 else f"{host}:{port}"] += 1
+        real = NAMES[host][0] if kind == 3 else host
+        self._outside[6 if ":" in real else 4].send(message[at + 2 :], (real, port))
+        if self.carried.total() == self._how.most:
+            self.had_enough.set_result(None)
+
+    def _from_outside(self, _, message: bytes, sender) -> None:
+        for answer in self._how.answer(sender[0], sender[1], message):
+            self._inside.send(answer, self._client)
 
 
 class FakeProxy:

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import Future
 from typing import Awaitable, Callable
 
-from scene import HOST_UNREACHABLE, NAMES, NAMESERVER, NET_UNREACHABLE, ROUTER_V4, ROUTER_V6
+from scene import HOST_UNREACHABLE, NAMES, NAMESERVER, NET_UNREACHABLE, PROXY_V4, ROUTER_V4, ROUTER_V6
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -29,6 +29,8 @@ class Far:
     async def _start_destinations(self) -> None:
         for host in ("203.0.113.80", "2001:db8:80::80"):
             await listen(echo, host, 7)
+        for host in ("203.0.113.80", "2001:db8:80::80", "203.0.113.81", "2001:db8:80::81"):
+            Port(echo_datagram, host, 7)
         await self._loop.create_datagram_endpoint(NameServer, local_addr=(NAMESERVER, 53))
         await listen(answer_by_tcp, NAMESERVER, 53)
         self._router = Router(self._loop)
@@ -70,6 +72,53 @@ async def answer_by_tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
             writer.write(struct.pack("!H", len(response)) + response)
     except (asyncio.IncompleteReadError, OSError):
         writer.close()
+
+
+class Port:
+    """A UDP port that calls `receive(port, message, sender)`. asyncio's own sends no empty datagrams."""
+
+    def __init__(self, receive: Callable, host: str, number: int = 0):
+        self._receive = receive
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind((host, number))
+        self.number = self._socket.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._socket, self._on_readable)
+
+    def send(self, message: bytes, to) -> None:
+        try:
+            self._socket.sendto(message, to)
+        except OSError:
+            pass  # too long with its header, say: lost, as datagrams may be
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    def _on_readable(self) -> None:
+        try:
+            message, sender = self._socket.recvfrom(65536)
+        except OSError:
+            return
+        self._receive(self, message, sender)
+
+
+def echo_datagram(port: Port, message: bytes, sender) -> None:
+    """Returns each datagram. What begins with a word that it knows is a wish:
+
+    "stranger PORT": before it is returned, a datagram for the victim's port comes from somebody else, past every proxy.
+    "burst N SIZE": N datagrams, numbered from 0, of so many octets.
+    """
+    match message[:64].split():
+        case [b"stranger", number]:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((PROXY_V4, 0))
+                stranger.sendto(b"from a stranger", ("10.64.1.2", int(number)))
+        case [b"burst", count, size]:
+            for i in range(int(count)):
+                port.send(str(i).encode().ljust(int(size), b"."), sender)
+            return
+    port.send(message, sender)
 
 
 class NameServer(asyncio.DatagramProtocol):

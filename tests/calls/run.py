@@ -24,10 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/programs"))  # the private world
 
 import cases_connect
+import cases_dns
 import cases_features
 import cases_life
 import cases_names
 import cases_refused
+import cases_udp
 import cases_wrong
 import library
 import scene
@@ -39,10 +41,12 @@ from suite import Case, Check, Suite, Tally
 CASES = [
     *library.CHECKS,
     *cases_connect.CASES,
+    *cases_dns.CASES,
     *cases_features.CASES,
     *cases_names.CASES,
     *cases_refused.CASES,
     *cases_life.CASES,
+    *cases_udp.CASES,
     *cases_wrong.CASES,
 ]
 

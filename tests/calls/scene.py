@@ -6,6 +6,8 @@
     │                       │  out0 (default)     │                                      │  away0
     │             10.64.2.2 ├─────────────────────┤ 203.0.113.80  2001:db8:80::80        ├───────── a router (far.py)
     └───────────────────────┘                     │   echo on 7; nobody on 9             │
+                                                  │ 203.0.113.81  2001:db8:80::81        │
+                                                  │   echo of datagrams on 7             │
                                                   └──────────────────────────────────────┘
 
 Bare, a victim reaches the destinations by out0. Shimmed, it has no business there: every packet that leaves by out0 is a
@@ -35,6 +37,9 @@ STATE = world.STATE
 PLACES = {
     "echo": "203.0.113.80:7",
     "echo6": "[2001:db8:80::80]:7",
+    "other": "203.0.113.81:7",
+    "other6": "[2001:db8:80::81]:7",
+    "mapped_other": "[::ffff:203.0.113.81]:7",
     "mapped": "[::ffff:203.0.113.80]:7",
     "refused": "203.0.113.80:9",
     "refused6": "[2001:db8:80::80]:9",
@@ -77,6 +82,7 @@ ip -n prog address add 10.64.2.2/24 dev out0;    ip -n prog address add fd64:2::
 ip -n prog route add default via 10.64.2.1;      ip -n prog route add default via fd64:2::1
 ip -n prog route add 10.64.3.0/24 via {PROXY_V4}
 ip address add 203.0.113.80/32 dev lo;           ip address add 2001:db8:80::80/128 dev lo nodad
+ip address add 203.0.113.81/32 dev lo;           ip address add 2001:db8:80::81/128 dev lo nodad
 ip tuntap add away0 mode tun;                    ip link set away0 up
 ip address add 10.64.9.1/24 dev away0;           ip address add fd64:9::1/64 dev away0 nodad
 ip route add default dev away0;                  ip -6 route add default dev away0

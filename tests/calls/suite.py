@@ -59,6 +59,7 @@ class Case:
     environment: dict = field(default_factory=dict)
     preloaded: tuple[str, ...] = ("{lib}",)  # LD_PRELOAD: files, or names that ld.so finds
     way: int = 0
+    needs: str = ""  # a program; without it, the case is skipped
     direct: bool = False  # packets may leave beside the proxy
     seconds: float = 10
     pending: str = ""  # what it waits for; it must fail until then
@@ -132,8 +133,9 @@ class Suite:
     # One case. -------------------------------------------------------------------------------------------------------
 
     def run(self, case: Case | Check) -> None:
-        if isinstance(case, Check) and not shutil.which(case.tool):
-            return self.tally.skipped(case.name, f"{case.tool} is not installed")
+        tool = case.tool if isinstance(case, Check) else case.needs
+        if tool and not shutil.which(tool, path=ENVIRONMENT["PATH"] + ":/usr/sbin:/usr/local/sbin"):
+            return self.tally.skipped(case.name, f"{tool} is not installed")
         try:
             complaints = case.look(self) if isinstance(case, Check) else self._complaints(case)
         except (OSError, subprocess.SubprocessError) as error:  # a program that was not built, say

@@ -1,0 +1,153 @@
+// What depends on the proxy and its answers, and so has no bare run: names, strangers, nonsense, ends.
+#include "udp.hpp"
+
+#include <netdb.h>
+
+using namespace victim;
+
+namespace {
+
+/// What libc makes of "echo.test:7".
+Address resolved(std::string_view text, int family) {
+    const auto colon = text.rfind(':');
+    const std::string host(text.substr(0, colon)), port(text.substr(colon + 1));
+    addrinfo hints{}, *found = nullptr;
+    hints.ai_family = family;
+    hints.ai_socktype = SOCK_DGRAM;
+    if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) give_up("no such name");
+    Address address;
+    std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
+    address.size = found->ai_addrlen;
+    freeaddrinfo(found);
+    return address;
+}
+
+/// NAME...: whether what comes back comes from where it was sent to.
+void names(const Arguments& words) {
+    for (const int family : {AF_INET, AF_INET6})
+        for (const bool connects : {true, false}) {
+            const int fd = udp_socket(family);
+            for (const auto& word : words) {
+                const auto to = resolved(word, family);
+                if (connects) told("connect", connect_to(fd, to));
+                told("sendto",
+                     sendto(fd, "hello", 5, 0, connects ? nullptr : to.get(), connects ? 0 : to.size));
+                if (!await_datagram(fd)) {
+                    say("nothing comes");
+                    continue;
+                }
+                Address from;
+                from.size = sizeof from.storage;
+                told("recvfrom", recvfrom(fd, nullptr, 0, MSG_DONTWAIT, from.get(), &from.size));
+                const bool same =
+                    from.size == to.size && std::memcmp(&from.storage, &to.storage, to.size) == 0;
+                say("from %s", same ? "there" : "elsewhere");
+                if (!connects) continue;
+                Address peer;
+                peer.size = sizeof peer.storage;
+                getpeername(fd, peer.get(), &peer.size);
+                say("peer %s",
+                    std::memcmp(&peer.storage, &to.storage, to.size) == 0 ? "the same" : "another");
+            }
+            close(fd);
+        }
+}
+
+/// DESTINATION [nonblocking]: one exchange after the other, with time for the proxy to end between them.
+void ends(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    const int fd = udp_socket(to.family(), words.size() > 1 ? SOCK_NONBLOCK : 0);
+    told("connect", connect_to(fd, to));
+    for (const auto* word : {"one", "two", "three", "four", "five"}) {
+        exchange(fd, word);
+        pause(150);
+    }
+}
+
+/// DESTINATION: what a proxy that won't leads to, on both kinds of socket.
+void refused(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    for (const int type : {0, 0 + SOCK_NONBLOCK}) {
+        const int fd = udp_socket(to.family(), type);
+        told("connect", connect_to(fd, to));
+        for (int i = 0; i < 2; ++i) {
+            const Stopwatch watch;
+            told("send", send(fd, "hello", 5, 0));
+            say("%s", watch.milliseconds() < 300 ? "at once" : "after a while");
+            pause(100);
+            told("recv", recv(fd, nullptr, 0, MSG_DONTWAIT));
+        }
+        close(fd);
+    }
+}
+
+/// DESTINATION: somebody sends to the program's own port, beside the relay.
+void stranger(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    for (const bool connects : {true, false}) {
+        const int fd = udp_socket(to.family());
+        if (connects) told("connect", connect_to(fd, to));
+        exchange(fd, "hello", &to);
+        Address local;
+        local.size = sizeof local.storage;
+        getsockname(fd, local.get(), &local.size);
+        const auto port = ntohs(reinterpret_cast<const sockaddr_in*>(&local.storage)->sin_port);
+        const auto wish = "stranger " + std::to_string(port);
+        sendto(fd, wish.data(), wish.size(), 0, to.get(), to.size);
+        std::array<char, 64> octets{};
+        const auto size = recv(fd, octets.data(), octets.size(), 0);
+        say("recv: %s", std::string_view(octets.data(), size < 0 ? 0 : static_cast<std::size_t>(size)) == wish
+                            ? "the answer"
+                            : "something else");
+        told("recv", recv(fd, nullptr, 0, MSG_DONTWAIT));
+        close(fd);
+    }
+}
+
+/// DESTINATION: one exchange.
+void once(const Arguments& words) {
+    for (const auto& word : words) {
+        const auto to = address_of(word);
+        const int fd = udp_socket(to.family());
+        exchange(fd, "hello", &to);
+        told("recv", recv(fd, nullptr, 0, MSG_DONTWAIT));
+        close(fd);
+    }
+}
+
+/// DESTINATION...: with one socket.
+void on_one_socket(const Arguments& words) {
+    const int fd = udp_socket(address_of(words[0]).family());
+    for (int turn = 0; turn < 2; ++turn)
+        for (const auto& word : words) {
+            const auto to = address_of(word);
+            exchange(fd, "hello", &to);
+        }
+}
+
+/// DESTINATION: more than waits for the association, and closed before there is one.
+void closed_early(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    const int fd = udp_socket(to.family(), SOCK_NONBLOCK);
+    int failures = 0;
+    for (int i = 0; i < 100; ++i)
+        if (sendto(fd, "hello", 5, 0, to.get(), to.size) != 5) ++failures;
+    say("failures %d", failures);
+    told("close", close(fd));
+    const int again = udp_socket(to.family(), SOCK_NONBLOCK);
+    told("recv", recv(again, nullptr, 0, 0));
+    exchange(again, "hello", &to);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    return run(argc, argv,
+               {{"names", names, 1},
+                {"ends", ends, 1},
+                {"refused", refused, 1},
+                {"stranger", stranger, 1},
+                {"once", once, 1},
+                {"on_one_socket", on_one_socket, 1},
+                {"closed_early", closed_early, 1}});
+}
