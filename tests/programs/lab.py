@@ -1,11 +1,11 @@
-"""The lab: three machines, joined so that the program's side can reach one thing, the SOCKS port.
+"""The lab: three machines, joined so that the program's side can reach one thing, the SOCKS server.
 
       prog                         proxy                           far
     ┌───────────────┐            ┌────────────────────┐          ┌───────────────────┐
     │ the program   │ socks0     │ the SOCKS server   │    far0  │ web, git, ssh, …  │
     │     10.64.1.2 ├────────────┤ 10.64.1.1          ├──────────┤ 203.0.113.80      │
-    │     fd64:1::2 │ TCP 1080   │ fd64:1::1          │          │ 2001:db8:80::80   │
-    └──────┬────────┘ alone      │ (forwards nothing) │          │ DNS: *.far.test   │
+    │     fd64:1::2 │ TCP 1080,  │ fd64:1::1          │          │ 2001:db8:80::80   │
+    └──────┬────────┘ datagrams  │ (forwards nothing) │          │ DNS: *.far.test   │
      leak0 │                     └────────────────────┘          └───────────────────┘
            ▼ everything else: other addresses, other ports of the proxy, DNS, IPv4 and IPv6; counted (leaks.py)
 
@@ -23,8 +23,10 @@ from leaks import LeakGauge
 from machine import ROOT, SOMEBODY, Machine
 from world import NotPossibleHere
 
-# Every SOCKS server listens here, one at a time: the routing of `prog` allows this port alone.
+# Every SOCKS server listens here, one at a time: the routing of `prog` allows this port alone, and for datagrams also
+# those from which the kernel of `proxy` takes one when a server wants any.
 SOCKS_PORT = 1080
+DATAGRAM_PORTS = (40000, 49999)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,11 @@ class Lab:
         for machine in (self.proxy, self.far):
             machine.shell(f"ip route add unreachable {UNREACHABLE.v4}; ip route add unreachable {UNREACHABLE.v6}")
             machine.provide("/etc/resolv.conf", f"nameserver {FAR.v4}\n")
+        first, last = DATAGRAM_PORTS
+        self.proxy.shell(f"echo {first} {last} > /proc/sys/net/ipv4/ip_local_port_range")
         _confine(self.prog)
-        self.leaks = LeakGauge(self.prog, "leak0", LEAK, "socks0", SOCKS_PORT)
+        allowed = (f"tcp dport {SOCKS_PORT}", f"udp dport {SOCKS_PORT}", f"udp dport {first}-{last}")
+        self.leaks = LeakGauge(self.prog, "leak0", LEAK, "socks0", allowed)
 
 
 def _give_address(machine: Machine, interface: str, address: Address, option: str = "") -> None:
@@ -90,12 +95,14 @@ def _give_address(machine: Machine, interface: str, address: Address, option: st
 
 
 def _confine(prog: Machine) -> None:
-    """Gives the proxy's SOCKS port a route of its own, in a table in which nothing else is looked up."""
+    """Gives the proxy's ports a route of their own, in a table in which nothing else is looked up."""
     # noprefixroute: otherwise the proxy's other ports could be reached past the rule.
     _give_address(prog, "socks0", PROG, "noprefixroute")
     for ip, source, target in (("ip -4", PROG.v4, PROXY.v4), ("ip -6", PROG.v6, PROXY.v6)):
+        rule = f"{ip} rule add priority 100 to {target} ipproto"
         prog.shell(
-            f"{ip} rule add priority 100 to {target} ipproto tcp dport {SOCKS_PORT} lookup 100;"
+            f"{rule} tcp dport {SOCKS_PORT} lookup 100; {rule} udp dport {SOCKS_PORT} lookup 100;"
+            f"{rule} udp dport {DATAGRAM_PORTS[0]}-{DATAGRAM_PORTS[1]} lookup 100;"
             f"{ip} route add {target} dev socks0 src {source} table 100"
         )
     prog.provide("/etc/resolv.conf", f"nameserver {LEAK_NAMESERVER.v4}\nnameserver {LEAK_NAMESERVER.v6}\n")

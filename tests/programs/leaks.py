@@ -1,10 +1,10 @@
-"""The leak gauge: every packet that leaves the program's side by another way than to the proxy's SOCKS port.
+"""The leak gauge: every packet that leaves the program's side by another way than to the proxy's ports for SOCKS.
 
 Goal      A case may not pass because a leak found no route. So `prog` has a default route, for IPv4 and IPv6, into a
           TUN device whose other end is this process: nothing answers there, and nothing gets lost unseen.
 Counting  is nftables' job (hook `output`: before any queue that could overflow), in two counters:
             leaked   left by the TUN device
-            astray   left by the link to the proxy but not for its SOCKS port; routing should make that impossible for
+            astray   left by the link to the proxy but not for those ports; routing should make that impossible for
                      unicast, but a multicast packet may name its interface
           Neighbour discovery, router solicitation and multicast listener reports are the kernel's own and don't count.
 Telling   what leaked is the TUN device's: its packets are read after the case and described, DNS queries by name.
@@ -34,8 +34,8 @@ table inet gauge {{
         type filter hook output priority filter; policy accept;
         icmpv6 type {{ {icmpv6} }} return
         oifname "{device}" counter name leaked
-        oifname "{towards_proxy}" tcp dport != {port} counter name astray
-        oifname "{towards_proxy}" meta l4proto != tcp counter name astray
+        {allowed}
+        oifname "{towards_proxy}" counter name astray
     }}
 }}
 """
@@ -66,10 +66,10 @@ def open_tun(pid: int, name: str) -> int:
 class LeakGauge:
     """Makes `device` of `machine` the way for everything that has no other, and counts what takes it.
 
-    By the interface `towards_proxy`, only TCP to `port` may leave.
+    By the interface `towards_proxy` may leave what is `allowed`, in the words of nftables.
     """
 
-    def __init__(self, machine, device: str, address, towards_proxy: str, port: int):
+    def __init__(self, machine, device: str, address, towards_proxy: str, allowed: tuple[str, ...]):
         self._machine = machine
         self._tun = open_tun(machine.pid, device)
         machine.shell(
@@ -78,7 +78,8 @@ class LeakGauge:
             f"ip route add default dev {device}; ip -6 route add default dev {device}"
         )
         icmpv6 = ", ".join(map(str, sorted(_KERNELS_OWN_ICMPV6)))
-        rules = _RULES.format(device=device, icmpv6=icmpv6, towards_proxy=towards_proxy, port=port)
+        lines = "\n".join(f'oifname "{towards_proxy}" {what} return' for what in allowed)
+        rules = _RULES.format(device=device, icmpv6=icmpv6, towards_proxy=towards_proxy, allowed=lines)
         machine.shell(f"nft -f - <<'END'\n{rules}\nEND")
 
     def take(self) -> Leaks:
@@ -91,7 +92,7 @@ class LeakGauge:
         seen = Counter(description for description in map(describe, self._drain()) if description)
         lines = [f"{number} × {description}" for description, number in seen.most_common(10)]
         if counted["astray"]:
-            lines.append(f"{counted['astray']} × to the proxy, but not to its SOCKS port")
+            lines.append(f"{counted['astray']} × to the proxy, but not to its ports for SOCKS")
         # A raw socket passes the hook by, but not the device.
         return Leaks(max(counted["leaked"], seen.total()) + counted["astray"], lines)
 

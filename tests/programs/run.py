@@ -10,7 +10,7 @@
     tests/programs/run.py --server danted --shell          a shell on the program's side, with that server running
 
 Without --server and --client, the relay and danted meet every client, and other servers the representative ones. A case
-fails if its program doesn't do what it should, or if a single packet leaves for anywhere but the SOCKS port; it is
+fails if its program doesn't do what it should, or if a single packet leaves for anywhere but the SOCKS server; it is
 skipped if its program is not installed. The run goes on after a failure; exit status 1 if there was one.
 """
 
@@ -54,8 +54,9 @@ def chosen(options: argparse.Namespace) -> list[tuple[SocksServer, list[Client]]
         return [entry for entry in entries if not prefixes or entry.name.startswith(tuple(prefixes))]
 
     def wanted(server: SocksServer, client: Client) -> bool:
-        possible = not client.features.intersection(server.lacks.split())
-        return possible and bool(options.server or options.client or server.everything or client.core)
+        lacks = set(server.lacks.split())
+        possible = not client.features & lacks and (not client.without or set(client.without.split()) & lacks)
+        return bool(possible) and bool(options.server or options.client or server.everything or client.core)
 
     clients = named(CLIENTS, options.client)
     return [

@@ -102,7 +102,7 @@ def openssh(server: SocksServer, lab: Lab, build: Path) -> list[Daemon]:
 
 
 def shadowsocks(server: SocksServer, lab: Lab, build: Path) -> list[Daemon]:
-    both = ["-m", "chacha20-ietf-poly1305", "-k", "lab", "-s", FAR.v4, "-p", "8388"]
+    both = ["-u", "-m", "chacha20-ietf-poly1305", "-k", "lab", "-s", FAR.v4, "-p", "8388"]
     return [
         Daemon(lab.far, "ss-server", ["ss-server", *both], (FAR.v4, 8388)),
         server.daemon(lab, ["ss-local", *both, "-b", server.address, "-l", str(SOCKS_PORT)]),
@@ -115,7 +115,8 @@ _ALL = "refused unreachable"
 SERVERS = [
     SocksServer("relay", relay, tells=_ALL, everything=True),
     SocksServer("relay-password", relay, tells=_ALL, password=True),
-    SocksServer("relay-ipv6", relay, tells=_ALL, family=6),
+    # Where the relay has no IPv4 address, a datagram of an IPv4 socket cannot get there.
+    SocksServer("relay-ipv6", relay, tells=_ALL, family=6, lacks="datagrams"),
     SocksServer("relay-by-user", relay, tells=_ALL, password=True, client=SOMEBODY, lacks="capabilities"),
     # The relay as a lesser server
     SocksServer("relay-featureless", relay, tells=_ALL, settings={"features": {"list_features": False}}),
@@ -125,9 +126,10 @@ SERVERS = [
     # What people run
     SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True),
     SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True),
-    SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close"),
-    SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close", password=True),
-    SocksServer("ssh-D", openssh, ("ssh",), needs="ssh"),
-    SocksServer("shadowsocks", shadowsocks, ("ss-local", "ss-server"), lacks="half-close"),
+    SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams"),
+    SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams",
+                password=True),
+    SocksServer("ssh-D", openssh, ("ssh",), needs="ssh", lacks="datagrams"),
+    SocksServer("shadowsocks", shadowsocks, ("ss-local", "ss-server"), lacks="half-close refusal"),
 ]
 # fmt: on

@@ -1,4 +1,4 @@
 // Asks Node's own DNS client (c-ares) for the addresses of a name. Usage: resolve.mjs NAME
-import { resolve4 } from "node:dns/promises";
+import { Resolver } from "node:dns/promises";
 
-console.log(await resolve4(process.argv[2]));
+console.log(await new Resolver({ timeout: 1000, tries: 1 }).resolve4(process.argv[2]));

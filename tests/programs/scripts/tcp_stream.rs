@@ -1,10 +1,11 @@
 //! std::net::TcpStream, with and without a time limit, and without blocking. Usage: tcp_stream HOST:PORT…
 //!
-//! A line of words for each target: what came back, or the kind of the error.
+//! A line of words for each target: what came back, or the kind of the error. Exit status 1 if there was one.
 
 use std::env::args;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::exit;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ fn echo(mut stream: TcpStream, word: &str) -> Result<String> {
     stream.shutdown(Shutdown::Write)?;
     let mut heard = String::new();
     stream.read_to_string(&mut heard)?;
-    Ok(heard)
+    if heard.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(heard) }
 }
 
 /// A limit makes the library connect without blocking, and poll.
@@ -40,16 +41,21 @@ fn without_blocking(addresses: &[SocketAddr]) -> Result<String> {
     Ok(String::from_utf8_lossy(&heard).into())
 }
 
-fn word(outcome: Result<String>) -> String {
-    outcome.unwrap_or_else(|error| format!("{:?}", error.kind()))
-}
-
 fn main() {
+    let mut status = 0;
     for target in args().skip(1) {
         let addresses: Vec<SocketAddr> = target.to_socket_addrs().expect("a name or an address").collect();
-        // Each in a thread: the library's state must not be one thread's.
-        let plain = thread::spawn(move || word(TcpStream::connect(target).and_then(|stream| echo(stream, "plain"))));
-        let rest = [word(with_limit(&addresses)), word(without_blocking(&addresses))];
-        println!("{} {}", plain.join().expect("no panic"), rest.join(" "));
+        // In a thread of its own: the library's state must not be one thread's.
+        let plain = thread::spawn(move || TcpStream::connect(target).and_then(|stream| echo(stream, "plain")));
+        let rest = [with_limit(&addresses), without_blocking(&addresses)];
+        let mut words = Vec::new();
+        for outcome in [plain.join().expect("no panic")].into_iter().chain(rest) {
+            words.push(outcome.unwrap_or_else(|error| {
+                status = 1;
+                format!("{:?}", error.kind())
+            }));
+        }
+        println!("{}", words.join(" "));
     }
+    exit(status);
 }
