@@ -87,8 +87,8 @@ Association::Association(Context& context, std::shared_ptr<const Config> config,
       inside_(std::move(inside)),
       client_(client),
       story_(std::move(story)),
-      v4_{{}, &context.outboxes[0]},
-      v6_{{}, &context.outboxes[1]},
+      v4_{{}, &context.outboxes.front()},
+      v6_{{}, &context.outboxes.back()},
       destinations_(config_->limits.destinations),
       idle_(context.io.get_executor()) {
     context_.ongoing.add(*this);
@@ -202,7 +202,7 @@ Association::Outside* Association::outside_for(const Udp::endpoint& address) {
 Task<> Association::carry_down(Outside& outside) {
     ErrorCode error;
     auto& batch = context_.batch;
-    auto& outbox = context_.outboxes[0];
+    auto& outbox = context_.outboxes.front();
     while (!has_ended()) {
         co_await outside.socket->async_wait(DatagramSocket::wait_read, into(error));
         if (error) co_return end(failed);
@@ -231,7 +231,8 @@ void Association::send_down(std::span<std::uint8_t> datagram, const Udp::endpoin
     }
     auto* const begin = datagram.data() - header.size();
     std::memcpy(begin, header.bytes().data(), header.size());
-    context_.outboxes[0].put({begin, header.size() + datagram.size()}, datagram.size(), client_.endpoint());
+    context_.outboxes.front().put({begin, header.size() + datagram.size()}, datagram.size(),
+                                  client_.endpoint());
 }
 
 // --- destinations ---
@@ -265,8 +266,8 @@ void Association::wait_for(Bytes key, const Endpoint& destination, Bytes payload
                                [&](const auto& one) { return one->key == as_text(key); });
     if (lookup == lookups_.end()) {
         if (lookups_.size() >= most_unresolved) return drops_.count(Drop::unresolved);
-        lookups_.push_back(std::make_shared<Lookup>(std::string(as_text(key)), destination,
-                                                    now_ + config_->timeouts.connect));
+        Lookup one{std::string(as_text(key)), destination, now_ + config_->timeouts.connect, {}, false};
+        lookups_.push_back(std::make_shared<Lookup>(std::move(one)));
         lookup = std::prev(lookups_.end());
     }
     auto& waiting = (*lookup)->waiting;
