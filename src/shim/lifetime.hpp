@@ -27,6 +27,17 @@ int close_number(int fd, Close close_it) {
     return close_it();
 }
 
+/// `fd` is new: what is still known of that number is of a description that ended behind our back.
+inline int begun(int fd) noexcept {
+    const auto marks = sys::fd_marks.of(fd);
+    if (marks == 0 || fd < 0 || (marks & sys::FdMarks::internal) != 0) [[likely]]
+        return fd;
+    const sys::KeepErrno keep;
+    sys::forget_datagram(fd);
+    sys::fds::forget(fd);
+    return fd;
+}
+
 /// The end of all numbers from `first` to `last`, but for the library's own. What is not marked goes in whole
 /// ranges.
 int close_range(unsigned first, unsigned last, int flags);

@@ -50,6 +50,8 @@ private:
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wignored-attributes"
 #define SOCKSIFY_REAL(name) inline constinit const Function<decltype(::name)> name{#name};
+SOCKSIFY_REAL(accept)
+SOCKSIFY_REAL(accept4)
 SOCKSIFY_REAL(bind)
 SOCKSIFY_REAL(chroot)
 SOCKSIFY_REAL(close)

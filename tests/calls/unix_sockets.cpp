@@ -41,7 +41,7 @@ void stream(const Arguments&) {
         observe_error(fd);
         told("epoll_wait", epoll_wait(instance, &event, 1, 100));
         const int duplicate = told_fd("dup", dup(fd));
-        const int accepted = told_fd("accept", accept(listener, nullptr, nullptr));
+        const int accepted = told_fd("accept4", accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
         told("send", send(duplicate, "ping", 4, 0));
         std::array<char, 8> octets{};
         told("recv", recv(accepted, octets.data(), octets.size(), 0));

@@ -57,8 +57,11 @@ namespace {
 
 ssize_t send_message(int fd, const msghdr& message, int flags) {
     const auto as_it_is = [&] { return real::sendmsg(fd, &message, flags); };
-    if (message.msg_name != nullptr) return send_named(fd, message, flags, as_it_is);
-    return shim::settle([&] { return shim::send_datagram(fd, message, flags); }, as_it_is);
+    if (message.msg_name != nullptr && message.msg_namelen != 0)
+        return send_named(fd, message, flags, as_it_is);
+    auto unaddressed = message; // for the kernel, an address without octets is none
+    unaddressed.msg_name = nullptr;
+    return shim::settle([&] { return shim::send_datagram(fd, unaddressed, flags); }, as_it_is);
 }
 
 } // namespace

@@ -2,10 +2,19 @@
 #include "shim/socket_calls.hpp"
 
 #include "shim/hooks/hook.hpp"
+#include "shim/lifetime.hpp"
 
 EXPORT int socket(int domain, int type, int protocol) {
     return shim::settle([&] { return shim::open_socket(domain); },
-                        [&] { return real::socket(domain, type, protocol); });
+                        [&] { return shim::begun(real::socket(domain, type, protocol)); });
+}
+
+EXPORT int accept(int fd, sockaddr* address, socklen_t* size) {
+    return shim::begun(real::accept(fd, address, size));
+}
+
+EXPORT int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
+    return shim::begun(real::accept4(fd, address, size, flags));
 }
 
 EXPORT int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
