@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
 #include <string_view>
 #include <sys/mman.h>
 #include <utility>
@@ -89,6 +90,12 @@ public:
     void add(const char* entry) noexcept {
         if (reinterpret_cast<char*>(list_ + size_ + 2) <= end_) list_[size_++] = entry;
     }
+    /// A copy that lives as long as the list.
+    const char* keep(std::string_view text) noexcept {
+        end_ -= text.size() + 1;
+        *std::copy(text.begin(), text.end(), end_) = '\0';
+        return end_;
+    }
     /// "VARIABLE=VALUE", of two parts.
     void add(std::string_view variable, std::string_view value) noexcept {
         const auto room = end_ - reinterpret_cast<char*>(list_ + size_ + 2);
@@ -139,11 +146,17 @@ void ChildEnvironment::build(char* const* given) noexcept {
     sys::for_each_entry(initial, initial_size, [&](const char* entry) {
         if (sys::preloads_us(entry)) library_entry = entry;
     });
-    // Not started by LD_PRELOAD (/etc/ld.so.preload reaches the child by itself): nothing of ours to put
-    // back.
-    if (library_entry == nullptr) return;
-
+    // Out of reach (see read_initial_environment), overwritten by a program's title, or never there, because
+    // /etc/ld.so.preload has us: then the file that we come from.
+    std::array<char, 4096> own_entry;
+    if (library_entry == nullptr) {
+        Dl_info own{};
+        if (dladdr(reinterpret_cast<const void*>(&take_block), &own) == 0) return;
+        const int size = std::snprintf(own_entry.data(), own_entry.size(), "LD_PRELOAD=%s", own.dli_fname);
+        if (size < 0 || static_cast<std::size_t>(size) >= own_entry.size()) return;
+    }
     ListWriter to(initial + largest_environment, initial + block_size);
+    if (library_entry == nullptr) library_entry = to.keep(own_entry.data());
     const char* theirs = find(given, preload);
     if (theirs != nullptr && sys::preloads_us(theirs)) to.add(theirs);
     else if (theirs == nullptr) to.add(library_entry);

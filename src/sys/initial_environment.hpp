@@ -7,8 +7,11 @@
 
 namespace socksify::sys {
 
-/// Reads it into `to`, NUL after each entry. The octets read; 0 if there is no /proc. Allocates nothing.
+/// Reads it into `to`, NUL after each entry. The octets read; 0 if it can't be read: there is no /proc, or
+/// the process has changed its identity. Allocates nothing.
 std::size_t read_initial_environment(char* to, std::size_t room) noexcept;
+/// Keeps a copy, from which it is read from then on: for a process that is about to change its identity.
+void keep_initial_environment() noexcept;
 
 /// Calls `visit(entry)` for each whole entry of such a block; the entries are C strings.
 template <class Visit>

@@ -71,6 +71,12 @@ CASES = [
     Case("life / stdin, stdout and stderr closed", "process_life without_standard_descriptors {echo}", proxies=SLOW),
     Case("life / errno is kept", "process_life errno_is_kept {echo}"),
     Case("exec / every way, every environment", "processes exec"),
+    Case(
+        "exec / after setuid, the environment cleared",
+        "processes after_setuid",
+        config="",
+        environment={"SOCKSIFY_PROXY": "socks5://10.64.1.1:1080"},
+    ),
     Case("exec / posix_spawn", "processes spawn"),
     Case("exec / system and popen", "processes shell"),
     Case("exec / what can't be executed", "processes failures"),

@@ -129,6 +129,15 @@ void failures(const Arguments&) {
     forked("execl of nothing", [] { execl("/nowhere", program, nullptr); });
 }
 
+/// As somebody else, whose /proc/self is root's, and with no environment at all.
+void after_setuid(const Arguments&) {
+    static std::array<char, 4096> own{};
+    if (readlink(self, own.data(), own.size() - 1) < 0) give_up("no /proc");
+    if (setuid(65534) != 0) give_up("setuid");
+    forked("execve, no environment", [] { execve(own.data(), arguments, none); });
+    forked("execve, rebuilt", [] { execve(own.data(), arguments, rebuilt); });
+}
+
 /// A copy of `file` in the working directory, executable, with `change` made to it.
 std::string copy_of(const std::string& file, const char* name,
                     const std::function<void(std::string&)>& change = {}) {
@@ -199,6 +208,7 @@ int main(int argc, char** argv) {
                 {"spawn", spawn},
                 {"shell", shell},
                 {"failures", failures},
+                {"after_setuid", after_setuid},
                 {"cannot_enter", cannot_enter, 1},
                 {"cannot_enter_either", cannot_enter_either}});
 }

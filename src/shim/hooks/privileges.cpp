@@ -1,5 +1,6 @@
 // A program that is about to lose sight of its rules: they are read before it does, and the name pool is
 // opened.
+#include "sys/initial_environment.hpp"
 #include "sys/names.hpp"
 #include "sys/rules.hpp"
 
@@ -12,6 +13,7 @@ template <class Real, class... Arguments>
 int prepared(const Real& real, Arguments... arguments) {
     return shim::settle(
         [] {
+            socksify::sys::keep_initial_environment();
             socksify::sys::rules();
             socksify::sys::names::open();
             return shim::Verdict<>::pass();
