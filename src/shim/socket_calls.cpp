@@ -2,6 +2,7 @@
 
 #include "shim/datagrams.hpp"
 #include "shim/route.hpp"
+#include "sys/fd_marks.hpp"
 #include "sys/parked.hpp"
 #include "sys/peers.hpp"
 #include "sys/real.hpp"
@@ -128,6 +129,16 @@ Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
         return Verdict<>::fail(errno);
     const auto peer = socket ? std::optional(socket->peer) : inherited_peer(fd, proxy);
     return answer(peer.value_or(proxy), address, size);
+}
+
+Verdict<ssize_t> transfer_after_failure(int fd) {
+    const auto socket = sys::find_socket(fd);
+    sys::fd_marks.clear(fd, sys::FdMarks::failed);
+    if (!socket || socket->state != State::failed) return Verdict<ssize_t>::pass();
+    const int error = socket->error.exchange(0);
+    if (error == 0) return Verdict<ssize_t>::pass();
+    sys::take_error(fd); // the stand-in's own
+    return Verdict<ssize_t>::fail(error);
 }
 
 Verdict<> shutdown(int fd, int how) {

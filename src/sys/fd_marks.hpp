@@ -17,6 +17,7 @@ public:
         watched = 2,   ///< some epoll instance has it registered
         internal = 4,  ///< the library's own
         datagram = 16, ///< a UDP socket that sends through a proxy
+        failed = 32,   ///< a connect() that has failed, and no read or write has told so
         shared = 8,    ///< another number refers, or did once, to the same description
     };
 

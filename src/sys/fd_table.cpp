@@ -65,6 +65,7 @@ void forget(int fd) noexcept {
     const auto marks = fd_marks.of(fd);
     if (marks == 0) return;
     fd_marks.clear(fd, FdMarks::shared);
+    fd_marks.clear(fd, FdMarks::failed);
     if ((marks & (FdMarks::known | FdMarks::watched)) == 0) return;
     SocketRef dropped; // destroyed outside the lock: it may own a parked connection
     {
@@ -82,6 +83,7 @@ void forget(int fd) noexcept {
 
 void forget_socket(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::known)) return;
+    fd_marks.clear(fd, FdMarks::failed);
     SocketRef dropped;
     const std::lock_guard lock(mutex);
     if (const auto at = table->sockets.find(fd); at != table->sockets.end()) {

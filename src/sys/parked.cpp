@@ -231,8 +231,11 @@ void Parked::fail_locked(int error) noexcept {
     failed_->parked = shared_from_this();
     const auto entry =
         std::move(failed_); // the table's from now on: an entry of ours that points to us would never go
-    for (const int number : numbers_)
-        if (is_stand_in(number)) fds::put(number, entry);
+    for (const int number : numbers_) {
+        if (!is_stand_in(number)) continue;
+        fds::put(number, entry);
+        fd_marks.set(number, FdMarks::failed);
+    }
     // Closed with octets unread: the kernel gives the stand-in an error and a hang-up.
     close_internal(std::exchange(waker_, -1));
 }

@@ -139,6 +139,7 @@ AGAIN = [
         ),
     ),
     Case("early / send, recv and their kin", "early_io everything {silent}"),
+    Case("early / reads and writes after a failure", "early_io after_failure {refused}"),
     Case(
         "early / shutdown",
         "early_io shut_down {silent}",

@@ -1,6 +1,7 @@
 // What a program may try on its socket while connect() is under way.
 #include "victim.hpp"
 
+#include <csignal>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -81,9 +82,42 @@ void not_sent(const Arguments& words) {
     close(fd);
 }
 
+/// REFUSED: what reads and writes get when a connect() has failed and nobody asked for SO_ERROR. A first call
+/// of each kind on a socket of its own, and a second one.
+void after_failure(const Arguments& words) {
+    static char octets[] = "late";
+    static iovec piece{octets, sizeof octets};
+    struct Way {
+        const char* name;
+        long (*call)(int fd);
+    };
+    constexpr Way ways[] = {
+        {"read", [](int fd) -> long { return read(fd, octets, sizeof octets); }},
+        {"readv", [](int fd) -> long { return readv(fd, &piece, 1); }},
+        {"recv", [](int fd) -> long { return recv(fd, octets, sizeof octets, 0); }},
+        {"recvfrom", [](int fd) -> long { return recvfrom(fd, octets, sizeof octets, 0, nullptr, nullptr); }},
+        {"write", [](int fd) -> long { return write(fd, octets, sizeof octets); }},
+        {"writev", [](int fd) -> long { return writev(fd, &piece, 1); }},
+        {"send", [](int fd) -> long { return send(fd, octets, sizeof octets, MSG_NOSIGNAL); }},
+    };
+    std::signal(SIGPIPE, SIG_IGN);
+    for (const auto& way : ways) {
+        const int fd = start(words[0]);
+        pollfd interest{fd, POLLOUT, 0};
+        poll(&interest, 1, patience);
+        told(way.name, way.call(fd));
+        told(way.name, way.call(fd));
+        observe_error(fd);
+        close(fd);
+    }
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
     return run(argc, argv,
-               {{"everything", everything, 1}, {"shut_down", shut_down, 1}, {"not_sent", not_sent, 1}});
+               {{"everything", everything, 1},
+                {"after_failure", after_failure, 1},
+                {"shut_down", shut_down, 1},
+                {"not_sent", not_sent, 1}});
 }

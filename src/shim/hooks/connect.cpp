@@ -4,6 +4,7 @@
 #include "shim/datagrams.hpp"
 #include "shim/hooks/hook.hpp"
 #include "shim/passing.hpp"
+#include "shim/socket_calls.hpp"
 #include "sys/fd_marks.hpp"
 
 #include <algorithm>
@@ -61,7 +62,12 @@ ssize_t send_message(int fd, const msghdr& message, int flags) {
         return send_named(fd, message, flags, as_it_is);
     auto unaddressed = message; // for the kernel, an address without octets is none
     unaddressed.msg_name = nullptr;
-    return shim::settle([&] { return shim::send_datagram(fd, unaddressed, flags); }, as_it_is);
+    using socksify::sys::fd_marks;
+    const auto judge = [&] {
+        return fd_marks.has(fd, socksify::sys::FdMarks::failed) ? shim::transfer_after_failure(fd)
+                                                                : shim::send_datagram(fd, unaddressed, flags);
+    };
+    return shim::settle(judge, as_it_is);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
-// What reads and writes. Only UDP sockets that have to do with a proxy are of interest: for any other
-// descriptor each of these costs one relaxed load.
+// What reads and writes. Only UDP sockets that have to do with a proxy are of interest, and sockets whose
+// connect() has failed: for any other descriptor each of these costs one relaxed load.
 #include "shim/datagrams.hpp"
+#include "shim/socket_calls.hpp"
 
 #include "shim/hooks/hook.hpp"
 #include "sys/address.hpp"
@@ -16,7 +17,19 @@
 
 namespace {
 
-bool is_ours(int fd) noexcept { return socksify::sys::fd_marks.has(fd, socksify::sys::FdMarks::datagram); }
+using socksify::sys::fd_marks;
+using socksify::sys::FdMarks;
+
+bool is_ours(int fd) noexcept { return (fd_marks.of(fd) & (FdMarks::datagram | FdMarks::failed)) != 0; }
+
+shim::Verdict<ssize_t> judge_send(int fd, const msghdr& message, int flags) {
+    return fd_marks.has(fd, FdMarks::failed) ? shim::transfer_after_failure(fd)
+                                             : shim::send_datagram(fd, message, flags);
+}
+shim::Verdict<ssize_t> judge_receive(int fd, msghdr& message, int flags) {
+    return fd_marks.has(fd, FdMarks::failed) ? shim::transfer_after_failure(fd)
+                                             : shim::receive_datagram(fd, message, flags);
+}
 
 msghdr message_of(iovec* pieces, std::size_t count) noexcept {
     msghdr message{};
@@ -28,13 +41,13 @@ msghdr message_of(iovec* pieces, std::size_t count) noexcept {
 template <class Real>
 ssize_t send_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
     const auto message = message_of(const_cast<iovec*>(pieces), count);
-    return shim::settle([&] { return shim::send_datagram(fd, message, flags); }, real);
+    return shim::settle([&] { return judge_send(fd, message, flags); }, real);
 }
 
 template <class Real>
 ssize_t receive_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
     auto message = message_of(const_cast<iovec*>(pieces), count);
-    return shim::settle([&] { return shim::receive_datagram(fd, message, flags); }, real);
+    return shim::settle([&] { return judge_receive(fd, message, flags); }, real);
 }
 
 /// For the calls of files, unlike those of sockets, nothing to write or read is nothing to do.
@@ -114,7 +127,7 @@ EXPORT ssize_t recvfrom(int fd, void* octets, size_t count, int flags, sockaddr*
         message.msg_name = address;
         message.msg_namelen = *size;
     }
-    const auto received = shim::settle([&] { return shim::receive_datagram(fd, message, flags); }, call);
+    const auto received = shim::settle([&] { return judge_receive(fd, message, flags); }, call);
     if (received >= 0 && message.msg_name != nullptr) *size = message.msg_namelen;
     return received;
 }
@@ -127,7 +140,7 @@ EXPORT ssize_t __recvfrom_chk(int fd, void* octets, size_t count, size_t room, i
 EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
     if (!is_ours(fd) || message == nullptr) [[likely]]
         return real::recvmsg(fd, message, flags);
-    return shim::settle([&] { return shim::receive_datagram(fd, *message, flags); },
+    return shim::settle([&] { return judge_receive(fd, *message, flags); },
                         [&] { return real::recvmsg(fd, message, flags); });
 }
 
