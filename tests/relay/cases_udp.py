@@ -385,11 +385,12 @@ def test_headers_that_are_none():
 
 
 def test_drops_are_told_at_most_once_a_second_and_all_in_the_end():
-    with Relay() as relay, associate(relay) as client:
+    with Echo() as echo, Relay() as relay, associate(relay) as client:
         begun = time.monotonic()
         for _ in range(300):
             client.send_raw(b"")
             time.sleep(0.005)
+        client.exchange(b"hello", echo)  # so that none is still under way when the end comes
         seconds = time.monotonic() - begun
         client.control.socket.close()
         line = relay.wait_for_log("event=closed")
@@ -418,11 +419,12 @@ def test_destinations_that_cannot_be_sent_to():
 
 
 def test_destinations_that_are_none():
-    hosts = {"zero.test": ["0.0.0.0", "::"]}
-    with Relay({"hosts": hosts}) as relay, associate(relay) as client:
+    hosts = {"zero.test": ["0.0.0.0", "::"], "echo.test": "127.0.0.1"}
+    with Echo() as echo, Relay({"hosts": hosts}) as relay, associate(relay) as client:
         for host in (ZEROS, "::", "::ffff:0.0.0.0", "zero.test"):
             client.send(b"nobody", host, 9)
         client.send_raw(b"\0\0\0\3\0\0\x09nobody")  # an empty name
+        client.exchange(b"hello", echo, "echo.test")  # so that none is still under way when the end comes
         client.control.socket.close()
         assert "denied=5" in relay.wait_for_log("event=closed")
 
