@@ -114,6 +114,7 @@ int run(const Options& options, char** command) {
         setenv(name.c_str(), value.c_str(), 1);
     const char* preload = std::getenv("LD_PRELOAD");
     const auto program = sys::look_at_program(path.c_str(), preload != nullptr ? preload : "");
+    if (program.error != 0) fail(cannot_be_executed, program.path + ": " + strerrordesc_np(program.error));
     if (program.obstacle != sys::Obstacle::none &&
         !policy::is_always_direct(sys::find_rules().config, program.path))
         fail(cannot_be_executed, program.path + " is not started: " + sys::explain(program));

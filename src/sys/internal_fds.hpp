@@ -2,7 +2,37 @@
 // close-on-exec, and unknown to the program's own close() loops.
 #pragma once
 
+#include <cerrno>
+#include <sys/resource.h>
+
 namespace socksify::sys {
+
+/// The soft limit raised to the hard one for the length of a call, so that our own descriptors neither count
+/// against the program's limit nor take a number that its next socket() would get.
+class RoomAboveSoftLimit {
+public:
+    RoomAboveSoftLimit() noexcept;
+    ~RoomAboveSoftLimit();
+    RoomAboveSoftLimit(const RoomAboveSoftLimit&) = delete;
+    RoomAboveSoftLimit& operator=(const RoomAboveSoftLimit&) = delete;
+
+    /// The lowest number to take: just above the soft limit, else in its upper part.
+    [[nodiscard]] int floor() const noexcept;
+
+private:
+    rlimit limit_{};
+    bool raised_ = false;
+};
+
+/// What `open` gives, a descriptor or -1 with errno, even when the program has reached its soft limit: its
+/// connect() would not have needed one.
+template <class Open>
+int open_with_room(Open open) noexcept {
+    const int fd = open();
+    if (fd >= 0 || errno != EMFILE) return fd;
+    const RoomAboveSoftLimit room;
+    return open();
+}
 
 /// A duplicate of `fd` among the internal descriptors, or -1 with errno. The description is shared, `fd`
 /// stays open.

@@ -1,7 +1,9 @@
 #include "sys/program_file.hpp"
 
 #include "policy/elf.hpp"
+#include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
+#include "sys/read_file.hpp"
 #include "sys/real.hpp"
 
 #include <algorithm>
@@ -19,10 +21,14 @@ namespace {
 constexpr std::size_t first_line_most = 256; // BINPRM_BUF_SIZE: the kernel looks at no more
 constexpr int most_interpreters = 5;         // after that the kernel says ELOOP
 
+/// Notes in `error` what it lacked: what can't be seen now may well be there.
 class OpenFile {
 public:
-    explicit OpenFile(const char* path) noexcept
-        : fd_(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) {}
+    OpenFile(const char* path, int& error) noexcept
+        : error_(error),
+          fd_(open_with_room([=] { return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); })) {
+        if (fd_ < 0 && may_pass(errno)) error_ = errno;
+    }
     ~OpenFile() {
         if (fd_ >= 0) real::close(fd_);
     }
@@ -32,17 +38,22 @@ public:
     [[nodiscard]] int fd() const noexcept { return fd_; }
     std::size_t read(std::uint64_t offset, std::span<std::uint8_t> into) const noexcept {
         const auto size = pread(fd_, into.data(), into.size(), static_cast<off_t>(offset));
+        if (size < 0 && may_pass(errno)) error_ = errno;
         return size > 0 ? static_cast<std::size_t>(size) : 0;
     }
 
 private:
+    int& error_;
     int fd_;
 };
 
 /// As the kernel decides on AT_SECURE (cap_bprm_creds_from_file).
-bool gets_privileges(const char* path) noexcept {
+bool gets_privileges(const char* path, int& error) noexcept {
     struct stat status {};
-    if (stat(path, &status) != 0) return false;
+    if (stat(path, &status) != 0) {
+        if (may_pass(errno)) error = errno;
+        return false;
+    }
     struct statvfs mounted {};
     const bool may = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 &&
                      (statvfs(path, &mounted) != 0 || (mounted.f_flag & ST_NOSUID) == 0);
@@ -50,11 +61,14 @@ bool gets_privileges(const char* path) noexcept {
     const bool sets_group = (status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
     const auto group = may && sets_group ? status.st_gid : getegid();
     if (user != getuid() || group != getgid()) return true;
-    return may && getuid() != 0 && getxattr(path, "security.capability", nullptr, 0) > 0;
+    if (!may || getuid() == 0) return false;
+    const auto capabilities = getxattr(path, "security.capability", nullptr, 0);
+    if (capabilities < 0 && may_pass(errno)) error = errno;
+    return capabilities > 0;
 }
 
 /// Whether one of the files in LD_PRELOAD that are ours is for the architecture of `elf`.
-bool has_library_for(const policy::Elf& elf, std::string_view preload) {
+bool has_library_for(const policy::Elf& elf, std::string_view preload, int& error) {
     while (!preload.empty()) {
         const auto end = std::min(preload.find_first_of(": "), preload.size());
         const auto entry = preload.substr(0, end);
@@ -62,7 +76,7 @@ bool has_library_for(const policy::Elf& elf, std::string_view preload) {
         if (entry.find("libsocksify.so") == std::string_view::npos) continue;
         if (entry.find('/') == std::string_view::npos) return true; // ld.so finds it in a place of its own
         for (const auto& name : policy::library_files(std::string(entry), elf)) {
-            const OpenFile file(name.c_str());
+            const OpenFile file(name.c_str(), error);
             if (file.fd() < 0) continue;
             const auto library = policy::read_elf(
                 [&](auto offset, auto into) { return file.read(offset, into); }, policy::ElfDetail::start);
@@ -72,14 +86,14 @@ bool has_library_for(const policy::Elf& elf, std::string_view preload) {
     return false;
 }
 
-Obstacle obstacle_of(const policy::Elf& elf, const std::string& path, std::string_view preload) {
+Obstacle obstacle_of(const policy::Elf& elf, const std::string& path, std::string_view preload, int& error) {
     // ld.so itself, put in front of a program, preloads into that one.
     const bool is_loader = policy::libc_of(path) == policy::Libc::glibc;
     if (!elf.has_interpreter && !is_loader) return Obstacle::is_static;
     if (elf.is_go) return Obstacle::is_go;
     if (policy::libc_of(elf.interpreter) == policy::Libc::musl) return Obstacle::is_musl;
-    if (gets_privileges(path.c_str())) return Obstacle::is_privileged;
-    return has_library_for(elf, preload) ? Obstacle::none : Obstacle::is_foreign;
+    if (gets_privileges(path.c_str(), error)) return Obstacle::is_privileged;
+    return has_library_for(elf, preload, error) ? Obstacle::none : Obstacle::is_foreign;
 }
 
 /// What stands behind "#!", without its argument; empty if there is no such line.
@@ -97,17 +111,18 @@ ProgramFile look_at_program(const char* path, std::string_view preload) {
     ProgramFile program;
     std::string next = path;
     for (int step = 0; step < most_interpreters; ++step) {
-        const OpenFile file(next.c_str());
+        const OpenFile file(next.c_str(), program.error);
         char resolved[PATH_MAX];
         program.path = realpath(next.c_str(), resolved) != nullptr ? resolved : next;
         if (file.fd() < 0) { // who may only execute it can't look inside
-            if (gets_privileges(program.path.c_str())) program.obstacle = Obstacle::is_privileged;
+            if (gets_privileges(program.path.c_str(), program.error))
+                program.obstacle = Obstacle::is_privileged;
             return program;
         }
         const auto elf = policy::read_elf([&](auto offset, auto into) { return file.read(offset, into); },
                                           policy::ElfDetail::start);
         if (elf) {
-            program.obstacle = obstacle_of(*elf, program.path, preload);
+            program.obstacle = obstacle_of(*elf, program.path, preload, program.error);
             return program;
         }
         std::array<std::uint8_t, first_line_most> head;

@@ -21,6 +21,7 @@ struct ProgramFile {
     std::string
         path; ///< what runs in the end, without links: the file itself, or the interpreter of a script
     Obstacle obstacle = Obstacle::none;
+    int error = 0; ///< an errno, if it could not be looked at for want of something (EMFILE, ENOMEM)
 };
 
 /// Follows `path` to its interpreter, if it is a script. What can't be read, or is neither ELF nor a script,

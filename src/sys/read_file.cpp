@@ -1,5 +1,6 @@
 #include "sys/read_file.hpp"
 
+#include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
@@ -8,7 +9,8 @@ namespace socksify::sys {
 static constexpr std::size_t largest_file = 1024 * 1024;
 
 std::optional<std::string> read_file(const std::string& path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    const int fd =
+        open_with_room([&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
     if (fd < 0) return {};
     std::string text;
     char piece[4096];

@@ -47,10 +47,15 @@ private:
     std::string initial_;
 };
 
+/// What a rule's `program` is compared with. Without /proc it is the path that the kernel was given, which
+/// may be a link to the file.
 std::string own_path() {
-    char path[4096];
+    char path[PATH_MAX];
     const auto size = readlink("/proc/self/exe", path, sizeof path);
-    return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
+    if (size > 0) return std::string(path, static_cast<std::size_t>(size));
+    const auto* given = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    if (given == nullptr) return {};
+    return realpath(given, path) != nullptr ? path : given;
 }
 
 std::string user_file(const Environment& environment) {
@@ -72,8 +77,15 @@ Rules refuse_everything(std::string source, std::vector<std::string> problems, p
     return none;
 }
 
-/// Reads each upstream's password from where the rules say it is. One problem a line.
-std::vector<std::string> fetch_passwords(policy::Config& config, const std::string& source) {
+Rules refuse_for_now(std::string source, int error) {
+    auto none = refuse_everything(source, {source + ": " + strerrordesc_np(error)}, policy::Loopback::block);
+    none.for_now = may_pass(error);
+    return none;
+}
+
+/// Reads each upstream's password from where the rules say it is. One problem a line; `for_now` if what is
+/// lacking may be there the next time.
+std::vector<std::string> fetch_passwords(policy::Config& config, const std::string& source, bool& for_now) {
     const Environment environment;
     std::vector<std::string> problems;
     const auto complain = [&](const policy::Upstream& upstream, const std::string& what) {
@@ -84,6 +96,7 @@ std::vector<std::string> fetch_passwords(policy::Config& config, const std::stri
         if (!from.file.empty()) {
             auto text = read_file(from.file);
             if (!text) {
+                for_now = for_now || may_pass(errno);
                 complain(upstream, "password_file: " + from.file + ": " + strerrordesc_np(errno));
                 continue;
             }
@@ -108,8 +121,12 @@ std::vector<std::string> fetch_passwords(policy::Config& config, const std::stri
 }
 
 Rules usable(policy::Config config, std::string source) {
-    if (auto problems = fetch_passwords(config, source); !problems.empty())
-        return refuse_everything(std::move(source), std::move(problems), policy::Loopback::block);
+    bool for_now = false;
+    if (auto problems = fetch_passwords(config, source, for_now); !problems.empty()) {
+        auto none = refuse_everything(std::move(source), std::move(problems), policy::Loopback::block);
+        none.for_now = for_now;
+        return none;
+    }
     Rules rules;
     rules.config = std::move(config);
     rules.source = std::move(source);
@@ -128,8 +145,7 @@ namespace {
 
 Rules read_rules(const std::string& path) {
     const auto text = read_file(path);
-    if (!text)
-        return refuse_everything(path, {path + ": " + strerrordesc_np(errno)}, policy::Loopback::block);
+    if (!text) return refuse_for_now(path, errno);
     auto config = policy::parse_config(*text);
     if (config) return usable(std::move(*config), path);
     std::vector<std::string> problems;
@@ -157,8 +173,11 @@ Rules find_rules() {
     const char* named = environment("SOCKSIFY_CONFIG");
     if (named != nullptr && *named != '\0') return read_rules_file(named);
     if (named == nullptr) {
-        for (const auto& path : {user_file(environment), std::string("/etc/socksify/socksify.json")})
-            if (!path.empty() && access(path.c_str(), F_OK) == 0) return read_rules_file(path);
+        for (const auto& path : {user_file(environment), std::string("/etc/socksify/socksify.json")}) {
+            if (path.empty()) continue;
+            if (access(path.c_str(), F_OK) == 0) return read_rules_file(path);
+            if (may_pass(errno)) return refuse_for_now(path, errno);
+        }
     }
     if (const char* url = environment("SOCKSIFY_PROXY"); url != nullptr && *url != '\0')
         return rules_from_url(url, "SOCKSIFY_PROXY");
@@ -189,6 +208,13 @@ const Rules& rules() {
     const KeepErrno keep;
     auto mine = std::make_unique<const Rules>(find_rules());
     const Rules* none = nullptr;
+    if (mine->for_now) {
+        // One for all such times: whoever has it may keep it.
+        static constinit std::atomic<const Rules*> for_now{nullptr};
+        if (!for_now.compare_exchange_strong(none, mine.get())) return *none;
+        log::line(log::Level::error, "%s", mine->problems.front().c_str());
+        return *mine.release();
+    }
     if (!published.compare_exchange_strong(none, mine.get())) return *none; // another thread was faster
     const auto& first = *mine.release();
     prepare_for_cancellation();

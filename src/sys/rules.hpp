@@ -16,6 +16,8 @@ struct Rules {
     /// Whether these are rules that somebody wrote. Otherwise everything is refused (with ENETUNREACH), and
     /// `problems` says why, a line each.
     bool usable = false;
+    /// Not usable for want of something (a descriptor, memory) that may be there the next time.
+    bool for_now = false;
     std::vector<std::string> problems;
 };
 
@@ -29,8 +31,8 @@ Rules read_rules_file(const std::string& path);
 /// As `find_rules`, from this URL, which `source` names.
 Rules rules_from_url(const std::string& url, const std::string& source);
 
-/// The process's own. The first call reads them, and says on stderr, once, why they are not usable. Throws
-/// std::bad_alloc.
+/// The process's own. The first call reads them, and says on stderr, once, why they are not usable; so does
+/// the next if that was for now. What it gives stays for good. Throws std::bad_alloc.
 const Rules& rules();
 
 } // namespace socksify::sys

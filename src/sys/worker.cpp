@@ -46,9 +46,9 @@ void forget_in_child() {
 
 bool make_descriptors() noexcept {
     if (wake_fd.load() >= 0) return true;
-    const int epoll = epoll_create1(EPOLL_CLOEXEC);
+    const int epoll = open_with_room([] { return epoll_create1(EPOLL_CLOEXEC); });
     if (epoll < 0) return false;
-    const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const int event = open_with_room([] { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); });
     if (event < 0) {
         const KeepErrno keep;
         real::close(epoll);
@@ -58,7 +58,12 @@ bool make_descriptors() noexcept {
     const int high_event = make_internal(event);
     epoll_event interest{};
     interest.events = EPOLLIN; // data.ptr stays null: no record
-    real::epoll_ctl(high_epoll, EPOLL_CTL_ADD, high_event, &interest);
+    if (real::epoll_ctl(high_epoll, EPOLL_CTL_ADD, high_event, &interest) != 0) {
+        close_internal(high_epoll); // without a way to wake it, the worker would be late for everything
+        close_internal(high_event);
+        errno = ENOMEM; // or ENOSPC, max_user_watches: no errno of connect()
+        return false;
+    }
     int none = -1;
     if (!epoll_fd.compare_exchange_strong(none, high_epoll)) { // another thread was faster
         close_internal(high_epoll);
@@ -165,7 +170,9 @@ private:
         // A description that was disconnected and connected anew keeps its registration, but one that was
         // replaced lost it.
         if (before.fd == now.fd && real::epoll_ctl(fd, EPOLL_CTL_MOD, now.fd, &interest) == 0) return true;
-        return real::epoll_ctl(fd, EPOLL_CTL_ADD, now.fd, &interest) == 0;
+        if (real::epoll_ctl(fd, EPOLL_CTL_ADD, now.fd, &interest) == 0) return true;
+        errno = ENOMEM; // or ENOSPC, max_user_watches: no errno of connect()
+        return false;
     }
 
     void remove(Record* record) noexcept {
