@@ -17,13 +17,21 @@ namespace socksify::sys {
 namespace {
 
 /// Fills the send buffer of `stand_in` to the last octet, so that a write gets EAGAIN and poll() sees
-/// nothing.
-void fill(int stand_in) noexcept {
+/// nothing. False, with errno, if there is no memory for it.
+bool fill(int stand_in) noexcept {
     int smallest = 0; // the kernel rounds it up to its minimum
     real::setsockopt(stand_in, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof smallest);
     static constexpr std::array<char, 4096> octets{};
-    for (std::size_t piece = octets.size(); piece > 0;)
-        if (real::send(stand_in, octets.data(), piece, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) piece /= 2;
+    bool is_empty = true;
+    for (std::size_t piece = octets.size(); piece > 0;) {
+        if (real::send(stand_in, octets.data(), piece, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) is_empty = false;
+        else piece /= 2;
+    }
+    // Full is what refuses the last octet for no other reason: a program must not be woken by one that is
+    // not.
+    if (!is_empty && errno == EAGAIN) return true;
+    errno = ENOBUFS;
+    return false;
 }
 
 void drain(int waker) noexcept {
@@ -60,22 +68,53 @@ std::atomic<int>* take_outcome() noexcept {
 
 constexpr int settable_flags = O_APPEND | O_ASYNC | O_NONBLOCK; // those of F_SETFL that a socket can have
 
+/// dup3(2): EBUSY and EINTR are a matter of the moment.
+bool put_under(int from, int number, int flags) noexcept {
+    constexpr int most_attempts = 100;
+    for (int attempt = 0; attempt < most_attempts; ++attempt) {
+        if (real::dup3(from, number, flags) >= 0) return true;
+        if (errno != EBUSY && errno != EINTR) return false;
+    }
+    errno = EAGAIN;
+    return false;
+}
+
 } // namespace
 
 bool replace_description(int from, int to) noexcept {
     const int descriptor_flags = real::fcntl(to, F_GETFD);
     if (descriptor_flags < 0) return false;
+    const int flags = (descriptor_flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0;
     auto watches = fds::watches(to);
+    // The way back, should a registration be refused.
+    const int before = watches.size > 0 ? duplicate_internally(to) : -1;
     const auto begin = watches.all.begin();
     // An instance that does not have it is one that was closed behind our back.
     const auto end = std::remove_if(begin, begin + static_cast<std::ptrdiff_t>(watches.size),
                                     [&](const fds::Watch& watch) {
                                         return real::epoll_ctl(watch.epoll, EPOLL_CTL_DEL, to, nullptr) != 0;
                                     });
-    const bool replaced = real::dup3(from, to, (descriptor_flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0) >= 0;
-    const KeepErrno keep;
-    for (auto watch = begin; watch != end; ++watch)
-        real::epoll_ctl(watch->epoll, EPOLL_CTL_ADD, to, &watch->event);
+    // The first that is refused; `end` if none is.
+    const auto register_again = [&] {
+        return std::find_if_not(begin, end, [&](fds::Watch& watch) {
+            return real::epoll_ctl(watch.epoll, EPOLL_CTL_ADD, to, &watch.event) == 0;
+        });
+    };
+    bool replaced = put_under(from, to, flags);
+    int error = errno;
+    const auto refused = register_again();
+    if (replaced && refused != end && before >= 0) {
+        // max_user_watches (ENOSPC), or no memory: the program must not wait for events that can't come.
+        error = ENOMEM;
+        for (auto watch = begin; watch != refused; ++watch)
+            real::epoll_ctl(watch->epoll, EPOLL_CTL_DEL, to, nullptr);
+        if (put_under(before, to, flags)) {
+            replaced = false;
+            register_again();
+        }
+    }
+    close_internal(before);
+    if (!replaced) errno = error;
     return replaced;
 }
 
@@ -120,19 +159,22 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
     // What may fail for want of memory has not failed from here on.
 
     parked->status_flags_ = real::fcntl(fd, F_GETFL);
+    if (parked->status_flags_ < 0) return give_up();
     parked->hidden_ = duplicate_internally(fd);
     if (parked->hidden_ < 0) return give_up();
     int pair[2];
     if (!make_pair(pair)) return give_up();
     parked->waker_ = make_internal(pair[1]);
     const int stand_in = pair[0];
-    fill(stand_in);
     entry->cookie = parked->failed_->cookie = parked->stand_in_cookie_ = cookie_of(stand_in);
     // A blocking socket is parked when its connect() was interrupted; the stand-in blocks as it would.
-    if ((parked->status_flags_ & O_NONBLOCK) == 0) real::fcntl(stand_in, F_SETFL, 0);
+    const bool is_like_it =
+        (parked->status_flags_ & O_NONBLOCK) != 0 || real::fcntl(stand_in, F_SETFL, 0) == 0;
     const auto& numbers = parked->numbers_;
-    const auto refused = std::find_if_not(numbers.begin(), numbers.end(),
-                                          [&](int number) { return replace_description(stand_in, number); });
+    auto refused = numbers.begin();
+    if (is_like_it && fill(stand_in))
+        refused = std::find_if_not(numbers.begin(), numbers.end(),
+                                   [&](int number) { return replace_description(stand_in, number); });
     const KeepErrno keep;
     real::close(stand_in);
     if (refused == numbers.end()) return parked;
@@ -189,18 +231,18 @@ void Parked::give_back_descriptions() noexcept {
             std::find_if(numbers_.begin(), numbers_.end(), [&](int n) { return is_stand_in(n); });
         number != numbers_.end()) {
         const int wanted = real::fcntl(*number, F_GETFL);
-        if (((wanted ^ status_flags_) & settable_flags) != 0) {
+        if (wanted >= 0 && ((wanted ^ status_flags_) & settable_flags) != 0) {
             const int now = real::fcntl(hidden_, F_GETFL);
-            real::fcntl(hidden_, F_SETFL, (now & ~settable_flags) | (wanted & settable_flags));
+            if (now >= 0) real::fcntl(hidden_, F_SETFL, (now & ~settable_flags) | (wanted & settable_flags));
         }
     }
-    for (const int number : numbers_) {
-        if (!is_stand_in(number)) continue; // closed behind our back: not ours to touch
-        fds::put(number, connected_);       // first: a program that is woken by the swap finds the new state
-        if (!replace_description(hidden_, number))
-            log::line(log::Level::error, "fd %d could not be given back: errno %d", number, errno);
-    }
-    numbers_.clear();
+    std::erase_if(numbers_, [&](int number) {
+        if (!is_stand_in(number)) return true; // closed behind our back: not ours to touch
+        fds::put(number, connected_); // first: a program that is woken by the swap finds the new state
+        if (replace_description(hidden_, number)) return true;
+        log::line(log::Level::error, "fd %d could not be given back: errno %d", number, errno);
+        return false;
+    });
 }
 
 void Parked::unpark() noexcept {
@@ -215,6 +257,8 @@ void Parked::unpark_locked() noexcept {
     connected_->second_connect_succeeds.store(true);
     peers::remember(connected_->cookie, connected_->peer);
     give_back_descriptions();
+    // Those that still have the stand-in can't have the connection: better an error than silence.
+    if (!numbers_.empty()) return fail_locked(ENOBUFS);
     if (waker_ >= 0) drain(waker_);
     close_internal(std::exchange(waker_, -1));
     close_internal(std::exchange(hidden_, -1));
@@ -244,27 +288,28 @@ bool Parked::give_up() noexcept {
     const std::lock_guard lock(mutex_);
     const int fresh = open_like(hidden_, connected_->domain);
     if (fresh < 0) return false;
-    for (const int number : numbers_) {
-        if (!is_stand_in(number)) continue;
-        replace_description(fresh, number);
-        fds::forget_socket(number);
-    }
-    numbers_.clear();
+    const bool replaced = replace_stand_ins(fresh);
+    const KeepErrno keep;
     real::close(fresh);
-    cancel();
-    return true;
+    if (replaced) cancel();
+    return replaced;
 }
 
 void Parked::restore() noexcept {
     const std::lock_guard lock(mutex_);
     if (hidden_ < 0) return;
-    for (const int number : numbers_) {
-        if (!is_stand_in(number)) continue;
-        replace_description(hidden_, number);
+    if (replace_stand_ins(hidden_)) close_internal(std::exchange(hidden_, -1));
+    else if (failed_ != nullptr) fail_locked(ENOBUFS); // it was under way, and nobody is at work on it
+}
+
+bool Parked::replace_stand_ins(int description) noexcept {
+    std::erase_if(numbers_, [&](int number) {
+        if (!is_stand_in(number)) return true;
+        if (!replace_description(description, number)) return false;
         fds::forget_socket(number);
-    }
-    numbers_.clear();
-    close_internal(std::exchange(hidden_, -1));
+        return true;
+    });
+    return numbers_.empty();
 }
 
 } // namespace socksify::sys

@@ -57,7 +57,7 @@ public:
     void restore() noexcept;
     /// The program ends the attempt by connect(AF_UNSPEC): the numbers get a fresh socket with the same
     /// options, because the worker may be at work on the old one until it notices. False, with errno, if
-    /// there is none to be had.
+    /// there is none to be had: then it goes on.
     bool give_up() noexcept;
 
     /// Of an orphan: once the outcome is there, does for this process what the parent's worker did for that
@@ -105,6 +105,8 @@ private:
     void unpark_locked() noexcept;
     [[nodiscard]] bool is_stand_in(int number) const noexcept;
     void give_back_descriptions() noexcept;
+    /// All of them; those that can't be replaced stay in numbers_. False, with errno, if there are such.
+    bool replace_stand_ins(int description) noexcept;
 
     ObjectMutex mutex_;
     std::vector<int> numbers_;          // of the program, that refer to the stand-in; under mutex_

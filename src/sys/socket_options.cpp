@@ -1,6 +1,7 @@
 #include "sys/socket_options.hpp"
 
 #include "sys/address.hpp"
+#include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
@@ -45,7 +46,7 @@ void copy_buffer_sizes(int from, int to) noexcept {
 NonBlocking::NonBlocking(int fd) noexcept : fd_(fd) {
     if (fd_ < 0) return;
     flags_ = real::fcntl(fd_, F_GETFL);
-    real::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK);
+    if (flags_ < 0 || real::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK) != 0) fd_ = -1;
 }
 
 NonBlocking::~NonBlocking() {
@@ -115,7 +116,10 @@ std::chrono::microseconds send_timeout(int fd) noexcept {
 
 int open_like(int fd, int domain) noexcept {
     const int flags = real::fcntl(fd, F_GETFL);
-    const int other = real::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, domain == AF_UNIX ? 0 : IPPROTO_TCP);
+    if (flags < 0) return -1;
+    const int other = open_with_room([=] {
+        return real::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, domain == AF_UNIX ? 0 : IPPROTO_TCP);
+    });
     if (other < 0) return -1;
     for (const int name : {SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO, SO_SNDTIMEO,
                            SO_RCVLOWAT, SO_MARK, SO_BINDTODEVICE, SO_REUSEADDR, SO_TIMESTAMP})
@@ -124,8 +128,10 @@ int open_like(int fd, int domain) noexcept {
                            TCP_CONGESTION, TCP_SYNCNT, TCP_NOTSENT_LOWAT})
         copy_option(fd, other, IPPROTO_TCP, name);
     copy_buffer_sizes(fd, other);
-    real::fcntl(other, F_SETFL, flags);
-    return other;
+    if (real::fcntl(other, F_SETFL, flags) == 0) return other;
+    const KeepErrno keep;
+    real::close(other);
+    return -1;
 }
 
 } // namespace socksify::sys
