@@ -33,7 +33,15 @@ public:
         if (cancelled()) return;
         dial_.error() == 0 ? parked_->unpark() : parked_->fail(dial_.error());
     }
-    void abandon(int error) noexcept override { parked_->fail(error); }
+    void abandon(int error) noexcept override {
+        dial_.abandon(error);
+        parked_->fail(error);
+    }
+    /// Before the worker has had it: the socket is the program's again.
+    void take_back(int error) noexcept {
+        dial_.abandon(error);
+        parked_->restore();
+    }
     [[nodiscard]] bool cancelled() const noexcept override { return parked_->cancelled(); }
 
 private:
@@ -47,28 +55,36 @@ int option(int fd, int name) noexcept {
     return real::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
 }
 
-/// As the rules know it; nothing if `fd` is no socket. A raw socket is below TCP and UDP, whatever its
-/// protocol's number.
-std::optional<policy::Protocol> protocol_of_socket(int fd) noexcept {
-    const int ip_protocol = option(fd, SO_PROTOCOL);
+/// What a socket is.
+struct Kind {
+    int domain;
+    policy::Protocol protocol; ///< as the rules know it
+    bool is_plain_udp;         ///< not UDP-Lite, which the rules take for UDP, but which no proxy carries
+};
+
+/// Nothing, with errno, if that can't be told. A raw socket is below TCP and UDP, whatever its protocol's
+/// number.
+std::optional<Kind> kind_of(int fd) noexcept {
+    const int domain = option(fd, SO_DOMAIN);
+    const int type = domain >= 0 ? option(fd, SO_TYPE) : -1;
+    const int ip_protocol = type >= 0 ? option(fd, SO_PROTOCOL) : -1;
     if (ip_protocol < 0) return {};
-    return option(fd, SO_TYPE) == SOCK_RAW ? policy::Protocol::other : protocol_of(ip_protocol);
+    return Kind{domain, type == SOCK_RAW ? policy::Protocol::other : protocol_of(ip_protocol),
+                type == SOCK_DGRAM && ip_protocol == IPPROTO_UDP};
 }
 
-/// Not UDP-Lite, which the rules take for UDP, but which no proxy carries.
-bool is_plain_udp(int fd) noexcept {
-    return option(fd, SO_PROTOCOL) == IPPROTO_UDP && option(fd, SO_TYPE) == SOCK_DGRAM;
-}
+/// What is no socket is the kernel's to refuse. Of a socket that can't be told what it is, nothing may leave.
+bool is_no_socket() noexcept { return errno == EBADF || errno == ENOTSOCK; }
 
 /// An address of a family that this socket can't reach, whatever the rules say: the kernel's errno is the
 /// right one.
-bool is_the_kernels_to_refuse(int fd, const sockaddr* address, policy::Protocol protocol) noexcept {
-    switch (option(fd, SO_DOMAIN)) {
+bool is_the_kernels_to_refuse(int fd, const sockaddr* address, const Kind& kind) noexcept {
+    switch (kind.domain) {
     case AF_UNIX:
     case AF_NETLINK: return true;
     case AF_INET: return address->sa_family != AF_INET;
     case AF_INET6: {
-        if (protocol != policy::Protocol::tcp) return false; // UDP takes IPv4 addresses on either
+        if (kind.protocol != policy::Protocol::tcp) return false; // UDP takes IPv4 addresses on either
         if (address->sa_family != AF_INET6) return true;
         const auto& v6 = *reinterpret_cast<const sockaddr_in6*>(address);
         int v6only = 0;
@@ -80,14 +96,14 @@ bool is_the_kernels_to_refuse(int fd, const sockaddr* address, policy::Protocol 
     }
 }
 
-bool is_blocking(int fd) noexcept { return (real::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0; }
+bool is_blocking(int flags) noexcept { return (flags & O_NONBLOCK) == 0; }
 
 /// What a connect() on a socket that has been through here already gets, as from the kernel. Passes if it
 /// begins anew.
 Verdict<> connect_again(int fd, const Socket& socket) {
     switch (socket.state) {
     case Socket::State::parked: {
-        if (!is_blocking(fd)) return Verdict<>::fail(EALREADY);
+        if (!is_blocking(real::fcntl(fd, F_GETFL))) return Verdict<>::fail(EALREADY);
         // An interrupted one, taken up again: it waits for what has gone on meanwhile.
         pollfd stand_in{fd, POLLOUT, 0};
         if (sys::poll_with_signals(stand_in, -1) < 0) return Verdict<>::fail(errno);
@@ -125,20 +141,39 @@ Verdict<> park(int fd, const sys::Address& peer, int domain, int outcome, MakeDi
     auto parked = sys::Parked::park(fd, peer, domain);
     if (!parked) return Verdict<>::fail(errno);
     int error = ENOMEM;
+    ParkedConnect* connect = nullptr;
+    std::unique_ptr<sys::worker::Task> task;
     try {
         auto dial = make_dial(parked);
         if (dial.has_failed()) {
             parked->restore();
             return Verdict<>::fail(dial.error());
         }
-        std::unique_ptr<sys::worker::Task> task = std::make_unique<ParkedConnect>(parked, std::move(dial));
+        task = std::unique_ptr<sys::worker::Task>(connect = new ParkedConnect(parked, std::move(dial)));
         if (sys::worker::post(task)) return Verdict<>::fail(outcome);
         error = errno;
     } catch (const std::bad_alloc&) {
     }
-    parked->restore();
+    if (connect != nullptr) connect->take_back(error);
+    else parked->restore();
     return Verdict<>::fail(error);
 }
+
+/// A blocking connect() that ends before it is over, by want of memory or by a cancellation of its thread,
+/// leaves no socket behind that is connected to a proxy.
+class Abandoning {
+public:
+    explicit Abandoning(Dial& dial) noexcept : dial_(&dial) {}
+    ~Abandoning() {
+        if (dial_ != nullptr) dial_->abandon(ENOMEM);
+    }
+    Abandoning(const Abandoning&) = delete;
+    Abandoning& operator=(const Abandoning&) = delete;
+    void release() noexcept { dial_ = nullptr; }
+
+private:
+    Dial* dial_;
+};
 
 /// By a number, or in a process, that we know nothing of.
 bool is_connected_already(int fd) noexcept {
@@ -147,16 +182,17 @@ bool is_connected_already(int fd) noexcept {
     return real::getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size) == 0;
 }
 
-Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) {
+Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Route& route) {
     if (is_connected_already(fd))
         return Verdict<>::pass(); // 0 or EISCONN; the stream is the program's, not for a handshake
-    const int domain = option(fd, SO_DOMAIN);
+    const int flags = real::fcntl(fd, F_GETFL);
+    if (flags < 0) return Verdict<>::fail(errno);
     const auto purpose = route.direct ? Dial::Purpose::direct : Dial::Purpose::connect;
     const auto dial_on = [&](int number, bool blocking, std::shared_ptr<sys::Parked> parked) {
         return Dial(purpose, sys::rules(), route.upstreams, route.destination,
                     {number, domain, blocking, std::move(parked)});
     };
-    if (!is_blocking(fd))
+    if (!is_blocking(flags))
         return park(fd, peer, domain, EINPROGRESS, [&](const auto& parked) {
             auto dial = dial_on(parked->hidden(), false, parked);
             // On the program's own thread, so that getsockname() tells the port at once, and what fails at
@@ -169,9 +205,11 @@ Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) 
     const auto timeout = sys::send_timeout(fd);
     const auto patience =
         timeout == timeout.max() ? Dial::Clock::time_point::max() : Dial::Clock::now() + timeout;
+    Abandoning unless_over(dial);
     if (const int stopped = drive(dial, patience); stopped != 0) {
         // As in the kernel, the program's wait is over but the connect() is not.
         return park(fd, peer, domain, stopped, [&](const auto& parked) {
+            unless_over.release();
             dial.move_to(parked->hidden(), parked);
             return std::move(dial);
         });
@@ -181,6 +219,7 @@ Verdict<> connect_through(int fd, const sys::Address& peer, const Route& route) 
     auto entry = std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain);
     entry->over_unix = dial.carrier().domain == AF_UNIX;
     sys::fds::put(fd, std::move(entry));
+    unless_over.release();
     sys::peers::remember(cookie, peer);
     return Verdict<>::done(0);
 }
@@ -198,20 +237,20 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     const auto endpoint = sys::to_endpoint(address, size);
     if (!endpoint)
         return Verdict<>::pass(); // AF_UNIX and others; too short for an address is the kernel's to refuse
-    const auto protocol = protocol_of_socket(fd);
-    if (!protocol) return Verdict<>::pass();
-    const auto route = route_to(address, size, *protocol);
+    const auto kind = kind_of(fd);
+    if (!kind) return is_no_socket() ? Verdict<>::pass() : Verdict<>::fail(errno);
+    const auto route = route_to(address, size, kind->protocol);
     if (route->refusal != 0) return Verdict<>::fail(route->refusal);
-    const bool is_udp = is_plain_udp(fd);
-    const bool is_known_datagram = is_udp && (sys::find_datagram(fd) || is_name_server(route->destination));
+    const bool is_known_datagram =
+        kind->is_plain_udp && (sys::find_datagram(fd) || is_name_server(route->destination));
     if (route->direct && !route->from_pool && !is_known_datagram) return Verdict<>::pass();
-    if (is_the_kernels_to_refuse(fd, address, *protocol)) return Verdict<>::pass();
-    if (is_udp) return connect_datagram(fd, sys::copy_address(address, size), *route);
-    if (*protocol != policy::Protocol::tcp) {
+    if (is_the_kernels_to_refuse(fd, address, *kind)) return Verdict<>::pass();
+    if (kind->is_plain_udp) return connect_datagram(fd, sys::copy_address(address, size), *route);
+    if (kind->protocol != policy::Protocol::tcp) {
         log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());
         return Verdict<>::fail(EOPNOTSUPP);
     }
-    return connect_through(fd, sys::copy_address(address, size), *route);
+    return connect_through(fd, kind->domain, sys::copy_address(address, size), *route);
 }
 
 Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags) {
@@ -219,21 +258,23 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
     if (sys::is_nowhere(address)) return as_it_is;
     if (address->sa_family == AF_PACKET)
         return Verdict<Send>::fail(EPERM); // below IP: no rule can speak of it
+    const bool has_no_family = address->sa_family == AF_UNSPEC && size >= sizeof(sockaddr_in);
+    if (!has_no_family && !sys::to_endpoint(address, size)) return as_it_is;
+    const auto socket = sys::find_socket(fd);
+    const bool is_stand_in = socket && socket->state != Socket::State::connected;
+    // To a stream's connect() under way the address means nothing; to the stand-in it would mean something.
+    if (is_stand_in && (flags & MSG_FASTOPEN) == 0) return Verdict<Send>::done(Send::to_connected);
+    const auto kind = is_stand_in ? Kind{socket->domain, policy::Protocol::tcp, false} : kind_of(fd);
+    if (!kind) return is_no_socket() ? as_it_is : Verdict<Send>::fail(errno);
     sys::Address without_family;
-    if (address->sa_family == AF_UNSPEC && size >= sizeof(sockaddr_in) && option(fd, SO_DOMAIN) == AF_INET) {
+    if (has_no_family) {
+        if (kind->domain != AF_INET) return as_it_is;
         // udp_sendmsg() and raw_sendmsg() take such a one for AF_INET.
         without_family = sys::copy_address(address, size);
         without_family.storage.ss_family = AF_INET;
         address = without_family.get();
     }
-    if (!sys::to_endpoint(address, size)) return as_it_is;
-    const auto socket = sys::find_socket(fd);
-    const bool is_stand_in = socket && socket->state != Socket::State::connected;
-    // To a stream's connect() under way the address means nothing; to the stand-in it would mean something.
-    if (is_stand_in && (flags & MSG_FASTOPEN) == 0) return Verdict<Send>::done(Send::to_connected);
-    const auto protocol = is_stand_in ? policy::Protocol::tcp : protocol_of_socket(fd);
-    if (!protocol) return as_it_is;
-    if (*protocol == policy::Protocol::tcp) {
+    if (kind->protocol == policy::Protocol::tcp) {
         // A stream has its peer already, or gets EPIPE: the kernel looks at the address with MSG_FASTOPEN
         // alone.
         if ((flags & MSG_FASTOPEN) == 0) return as_it_is;
@@ -242,8 +283,8 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
         if (connected.error != 0) return Verdict<Send>::fail(connected.error);
         return Verdict<Send>::done(Send::to_connected);
     }
-    if (is_plain_udp(fd)) return Verdict<Send>::done(Send::as_datagram);
-    const auto route = route_to(address, size, *protocol);
+    if (kind->is_plain_udp) return Verdict<Send>::done(Send::as_datagram);
+    const auto route = route_to(address, size, kind->protocol);
     if (route->refusal != 0) return Verdict<Send>::fail(route->refusal);
     if (route->direct && !route->from_pool) return as_it_is;
     log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());

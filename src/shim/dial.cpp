@@ -35,6 +35,12 @@ bool is_the_programs(int error) noexcept {
     }
 }
 
+/// What this machine lacks says nothing of the proxy.
+bool is_want(int error) noexcept { return error == ENOBUFS || error == ENOMEM; }
+
+/// No failure: the call may be made again when the descriptor is ready.
+bool is_for_later(int error) noexcept { return error == EAGAIN || error == EINTR; }
+
 const char* name_of(Phase phase) noexcept {
     switch (phase) {
     case Phase::greeting: return "greeting";
@@ -98,10 +104,28 @@ sys::worker::Wait Dial::advance() {
 
 void Dial::begin() {
     may_block_ = false;
-    try_next_upstream();
-    if (state_ == State::next_address) try_next_address();
+    try {
+        try_next_upstream();
+        if (state_ == State::next_address) try_next_address();
+    } catch (const std::bad_alloc&) {
+        abandon(ENOMEM);
+        throw;
+    }
     may_block_ = true;
     postponed_ = false;
+}
+
+void Dial::abandon(int error) noexcept {
+    error_ = error;
+    state_ = State::over;
+    handshake_.reset();
+    if (carrier_.domain != own_domain_) change_family(own_domain_);
+    else sys::disconnect(carrier_.fd);
+    try {
+        give_claim_back();
+    } catch (const std::bad_alloc&) {
+        // It is void after a while.
+    }
 }
 
 Dial::Wait Dial::wait(std::uint32_t events) const {
@@ -266,6 +290,7 @@ Dial::Wait Dial::shake() {
     for (;;) {
         const auto phase = handshake_->phase();
         const auto step = handshake_->step();
+        int not_sent = 0;
         switch (step.what) {
         case What::done:
         case What::failed: on_shaken(); return {};
@@ -281,7 +306,8 @@ Dial::Wait Dial::shake() {
                 if (phase == Phase::command) deadline_ = Clock::now() + config().handshake_timeout;
                 continue;
             }
-            if (errno == EAGAIN && Clock::now() < deadline_) return wait(EPOLLOUT);
+            not_sent = errno;
+            if (is_for_later(not_sent) && Clock::now() < deadline_) return wait(EPOLLOUT);
             // The proxy may have said why before it closed: read first, look at errors second.
             break;
         }
@@ -289,11 +315,17 @@ Dial::Wait Dial::shake() {
         }
         const auto room = step.what == What::receive ? std::min(step.room, buffer.size()) : 1;
         const auto received = real::recv(carrier_.fd, buffer.data(), room, MSG_DONTWAIT);
+        const int error = received < 0 ? errno : 0;
+        if (const int want = is_want(error) ? error : not_sent; is_want(want) && received < 0) {
+            handshake_.reset();
+            end(want);
+            return {};
+        }
         if (received > 0 && step.what == What::receive) {
             log::line(Level::trace, "%s: received %zd octets in the %s", config().name.c_str(), received,
                       name_of(phase));
             handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
-        } else if (received < 0 && errno == EAGAIN) {
+        } else if (is_for_later(error)) {
             if (Clock::now() < deadline_) return wait(EPOLLIN);
             on_silence();
             if (!handshake_) return {};
@@ -511,14 +543,20 @@ private:
 bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at) noexcept {
     // AF_INET6 reaches proxies of both families; where the kernel has none, AF_INET has to do.
     int domain = AF_INET6;
-    int fd = real::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) fd = real::socket(domain = AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const auto open = [&] { return real::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); };
+    int fd = open();
+    if (fd < 0) {
+        domain = AF_INET;
+        fd = open();
+    }
     if (fd < 0) return false;
     fd = sys::make_internal(fd);
     try {
         std::unique_ptr<sys::worker::Task> probe = std::make_unique<Probe>(rules, upstream, at, fd, domain);
+        fd = -1; // the probe's
         return sys::worker::post(probe);
     } catch (const std::bad_alloc&) {
+        sys::close_internal(fd);
         return false;
     }
 }

@@ -47,8 +47,10 @@ public:
 
     sys::worker::Wait advance();
     /// What can be done before the first `advance` without blocking: at best the first connect() to a proxy
-    /// is under way.
+    /// is under way. Throws std::bad_alloc; then it is over.
     void begin();
+    /// The end, wherever it stands: the socket can be connected again, and is of its own family.
+    void abandon(int error) noexcept;
     /// The socket goes on under another number: the connect() has been parked half-way.
     void move_to(int fd, std::shared_ptr<sys::Parked> parked) {
         carrier_.fd = fd;
