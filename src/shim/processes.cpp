@@ -140,7 +140,10 @@ ChildEnvironment::~ChildEnvironment() {
 void ChildEnvironment::build(char* const* given) noexcept {
     const sys::KeepErrno keep;
     char* initial = take_block();
-    if (initial == nullptr) return;
+    if (initial == nullptr) {
+        error_ = ENOMEM;
+        return;
+    }
     const auto initial_size = sys::read_initial_environment(initial, largest_environment);
     const char* library_entry = nullptr;
     sys::for_each_entry(initial, initial_size, [&](const char* entry) {
@@ -182,14 +185,18 @@ void ChildEnvironment::build(char* const* given) noexcept {
 }
 
 int refusal_to_execute(const char* path, const ChildEnvironment& environment) {
+    if (environment.error() != 0) return environment.error();
     if (sys::is_nowhere(path)) return 0;
     const char* its_preload = find(environment.get(), preload);
     try {
         const auto program = sys::look_at_program(
             path, its_preload != nullptr ? std::string_view(its_preload).substr(preload.size()) : "");
-        if (program.obstacle == sys::Obstacle::none || opens_no_sockets(program.path) ||
+        const bool may_run = program.error == 0 && program.obstacle == sys::Obstacle::none;
+        if (may_run || opens_no_sockets(program.path) ||
             policy::is_always_direct(sys::rules().config, program.path))
             return 0;
+        if (program.error != 0)
+            return program.error == EINTR ? EAGAIN : program.error; // execve(2) has no EINTR
         sys::log::line(sys::log::Level::error, "%s is not started: %s", program.path.c_str(),
                        sys::explain(program).c_str());
         return EACCES;
@@ -215,16 +222,23 @@ std::string path_at(int directory, const char* path, int flags) {
     return out;
 }
 
-void restore_own_environment() {
-    if (has_library(environ)) return;
+int restore_own_environment() {
+    if (has_library(environ)) return 0;
     const ChildEnvironment whole(environ);
+    if (whole.error() != 0) return whole.error();
+    const sys::KeepErrno keep;
     for (auto* entry = whole.get(); entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         const auto variable = text.substr(0, text.find('=') + 1);
         if (variable.empty() || find(environ, variable) == *entry) continue;
-        setenv(std::string(variable.substr(0, variable.size() - 1)).c_str(),
-               text.substr(variable.size()).data(), 1);
+        try {
+            const std::string name(variable.substr(0, variable.size() - 1));
+            if (setenv(name.c_str(), text.substr(variable.size()).data(), 1) != 0) return errno;
+        } catch (const std::bad_alloc&) {
+            return ENOMEM;
+        }
     }
+    return 0;
 }
 
 } // namespace socksify::shim

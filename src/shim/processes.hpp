@@ -13,8 +13,7 @@
 
 namespace socksify::shim {
 
-/// `given` with what the library needs added; `given` itself if it has it all, or if there is no memory or no
-/// /proc.
+/// `given` with what the library needs added; `given` itself if it has it all.
 class ChildEnvironment {
 public:
     explicit ChildEnvironment(char* const* given) noexcept;
@@ -23,16 +22,19 @@ public:
     ChildEnvironment& operator=(const ChildEnvironment&) = delete;
 
     [[nodiscard]] char* const* get() const noexcept { return list_; }
+    /// An errno, if there was no memory for what it lacks: then nothing may be started with it.
+    [[nodiscard]] int error() const noexcept { return error_; }
 
 private:
     void build(char* const* given) noexcept;
 
     char* const* list_;
+    int error_ = 0;
 };
 
 /// Whether what `path` names may be executed under the rules: EACCES, said in one line, if the library can't
-/// be in it and the rules would not let all that it connects to go directly; else 0. The kernel's own
-/// objections are the kernel's to make.
+/// be in it and the rules would not let all that it connects to go directly; another errno if that can't be
+/// told for want of something; else 0. The kernel's own objections are the kernel's to make.
 int refusal_to_execute(const char* path, const ChildEnvironment& environment);
 /// The same for the file that execvp() would take.
 int refusal_to_execute_by_name(const char* file, const ChildEnvironment& environment);
@@ -40,7 +42,7 @@ int refusal_to_execute_by_name(const char* file, const ChildEnvironment& environ
 std::string path_at(int directory, const char* path, int flags);
 
 /// For functions that take the process's own list, system() and popen() among them: puts back into `environ`
-/// what is missing there.
-void restore_own_environment();
+/// what is missing there. 0, or an errno if there is no memory for it: then nothing may be started.
+int restore_own_environment();
 
 } // namespace socksify::shim

@@ -1,5 +1,6 @@
 #include "sys/initial_environment.hpp"
 
+#include "sys/internal_fds.hpp"
 #include "sys/real.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ struct Copy {
 constinit std::atomic<const Copy*> kept{nullptr};
 
 std::size_t read_from_proc(char* to, std::size_t room) noexcept {
-    const int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+    const int fd = open_with_room([] { return open("/proc/self/environ", O_RDONLY | O_CLOEXEC); });
     if (fd < 0) return 0;
     std::size_t size = 0;
     for (ssize_t got = 0; size < room && (got = real::read(fd, to + size, room - size)) > 0;)

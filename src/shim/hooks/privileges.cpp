@@ -6,6 +6,8 @@
 
 #include "shim/hooks/hook.hpp"
 
+#include <new>
+
 namespace {
 
 /// Whatever becomes of it, the program's own call is made.
@@ -14,7 +16,11 @@ int prepared(const Real& real, Arguments... arguments) {
     return shim::settle(
         [] {
             socksify::sys::keep_initial_environment();
-            socksify::sys::rules();
+            try {
+                socksify::sys::rules();
+            } catch (const std::bad_alloc&) {
+                // They are looked for again at the first connect().
+            }
             socksify::sys::names::open();
             return shim::Verdict<>::pass();
         },

@@ -16,7 +16,13 @@ namespace {
 template <class Refusal, class Real>
 int execute(char* const* environment, Refusal refusal, Real real) {
     const ChildEnvironment whole(environment);
-    if (const int error = refusal(whole); error != 0) return (errno = error, -1);
+    int error = ENOMEM;
+    try {
+        error = refusal(whole);
+    } catch (const std::bad_alloc&) {
+        // There was none for the path.
+    }
+    if (error != 0) return (errno = error, -1);
     return real(whole.get());
 }
 
@@ -113,11 +119,11 @@ EXPORT int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_act
 }
 
 EXPORT int system(const char* command) {
-    shim::restore_own_environment();
+    if (const int error = shim::restore_own_environment(); error != 0) return (errno = error, -1);
     return real::system(command);
 }
 
 EXPORT FILE* popen(const char* command, const char* mode) {
-    shim::restore_own_environment();
+    if (const int error = shim::restore_own_environment(); error != 0) return (errno = error, nullptr);
     return real::popen(command, mode);
 }

@@ -55,7 +55,7 @@ EXPORT long gethostid() {
 }
 
 EXPORT int wordexp(const char* words, wordexp_t* expansion, int flags) {
-    shim::restore_own_environment(); // a $(command) is a child
+    if (shim::restore_own_environment() != 0) return WRDE_NOSPACE; // a $(command) is a child
     return real::wordexp(words, expansion, flags);
 }
 
