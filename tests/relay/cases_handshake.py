@@ -107,28 +107,28 @@ def test_the_first_user_costs_as_much_as_nobody():
     """Each with a wrong password, in turn; a user that doesn't exist must not be told by time."""
     hash_with_cost = "$6$rounds=60000$saltsalt$" + "x" * 86
     with Relay({"auth": {"methods": "password", "users": {"alice": hash_with_cost}}}) as relay:
-        times = {"alice": [], "nobody": []}
-        for _ in range(5):
-            for user, taken in times.items():
+        # The processor's time, not the clock's: other cases run beside this one.
+        times = {"alice": 0.0, "nobody": 0.0}
+        for user in times:
+            before = relay.processor_time()
+            for _ in range(5):
                 with relay.client() as client:
-                    begun = time.monotonic()
                     assert not client.log_in(user, "wrong")
-                    taken.append(time.monotonic() - begun)
-        known, unknown = min(times["alice"]), min(times["nobody"])
-        assert 0.5 < known / unknown < 2, times
+            times[user] = relay.processor_time() - before
+        assert 0.5 < times["alice"] / times["nobody"] < 2, times
 
 
 def test_a_remembered_password_is_not_hashed_again():
-    for remember, quicker in ((300, True), (0, False)):
+    times = {}
+    for remember in (300, 0):
         auth = {"methods": "password", "users": {"alice": hashed("secret")}, "remember": remember}
         with Relay({"auth": auth}) as relay:
-            times = []
-            for _ in range(6):
+            before = relay.processor_time()
+            for _ in range(12):
                 with relay.client() as client:
-                    begun = time.monotonic()
                     assert client.log_in("alice", "secret")
-                    times.append(time.monotonic() - begun)
-            assert (min(times[1:]) < times[0] / 4) == quicker, (remember, times)
+            times[remember] = relay.processor_time() - before
+    assert times[300] < times[0] / 2, times
 
 
 def test_everything_in_one_segment():
