@@ -14,11 +14,15 @@ namespace socksify::sys {
 
 struct DatagramTable {
     // .bss: only pages that are written to are real.
-    std::array<std::atomic<Datagram*>, FdMarks::capacity> slots;
+    // Plain pointers, atomic where they are touched: see FdMarks.
+    std::array<Datagram*, FdMarks::capacity> slots{};
     Mutex mutex{LockRank::datagrams};
     Datagram* free = nullptr; // under mutex
     Datagram* all = nullptr;  // ever made; under mutex
 
+    std::atomic_ref<Datagram*> slot(int fd) noexcept {
+        return std::atomic_ref(slots[static_cast<std::size_t>(fd)]);
+    }
     Datagram* take() {
         {
             const std::lock_guard lock(mutex);
@@ -46,12 +50,12 @@ struct DatagramTable {
         if (one->users_.fetch_sub(1) == 1 && one->alive_.exchange(false)) put_back(one);
     }
     Datagram* acquire(int fd) noexcept {
-        auto& slot = slots[static_cast<std::size_t>(fd)];
+        const auto place = slot(fd);
         for (;;) {
-            auto* one = slot.load();
+            auto* one = place.load();
             if (one == nullptr) return nullptr;
             one->users_.fetch_add(1);
-            if (slot.load() == one) return one;
+            if (place.load() == one) return one;
             drop(one); // it went meanwhile, and may be another's by now
         }
     }
@@ -150,8 +154,7 @@ DatagramRef make_datagram(int fd, int domain) {
     fresh->alive_.store(true);
     fresh->users_.fetch_add(2); // the slot's, and the caller's
     Datagram* none = nullptr;
-    if (!table.slots[static_cast<std::size_t>(fd)].compare_exchange_strong(
-            none, fresh)) { // another thread was faster
+    if (!table.slot(fd).compare_exchange_strong(none, fresh)) { // another thread was faster
         table.drop(fresh);
         table.drop(fresh);
         return find_datagram(fd);
@@ -169,14 +172,14 @@ DatagramRef make_datagram(int fd, int domain) {
 void forget_datagram(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::datagram)) return;
     fd_marks.clear(fd, FdMarks::datagram);
-    if (auto* one = table.slots[static_cast<std::size_t>(fd)].exchange(nullptr)) table.drop(one);
+    if (auto* one = table.slot(fd).exchange(nullptr)) table.drop(one);
 }
 
 void copy_datagram(int from, int to) noexcept {
     auto one = find_datagram(from);
     if (!one || to < 0 || to >= FdMarks::capacity) return;
     one->users_.fetch_add(1);
-    if (auto* before = table.slots[static_cast<std::size_t>(to)].exchange(&*one)) table.drop(before);
+    if (auto* before = table.slot(to).exchange(&*one)) table.drop(before);
     fd_marks.set(to, FdMarks::datagram);
 }
 
