@@ -2,6 +2,7 @@
 
 #include "shim/dial.hpp"
 #include "sys/internal_fds.hpp"
+#include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
@@ -88,7 +89,11 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const Er
         msghdr message{};
         message.msg_iov = &payload;
         message.msg_iovlen = 1;
-        send_on(fd, datagram, *waiting.way, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        try {
+            send_on(fd, datagram, *waiting.way, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        } catch (const std::bad_alloc&) {
+            // Lost, as datagrams may be.
+        }
     }
     return 0;
 }
@@ -149,6 +154,29 @@ int listen_to(int fd, const sys::Address& relay) {
     return real::connect(fd, relay.get(), relay.size) == 0 ? 0 : errno;
 }
 
+namespace {
+
+/// What there is of an association before it is one; taken back if it comes to nothing, whatever ends it.
+class Unfinished {
+public:
+    Unfinished(Datagram& datagram, int control) noexcept : datagram_(datagram), control_(control) {}
+    ~Unfinished() {
+        if (control_ < 0) return;
+        const sys::KeepErrno keep;
+        sys::close_internal(control_);
+        datagram_.stage.store(Stage::none);
+    }
+    Unfinished(const Unfinished&) = delete;
+    Unfinished& operator=(const Unfinished&) = delete;
+    void release() noexcept { control_ = -1; }
+
+private:
+    Datagram& datagram_;
+    int control_;
+};
+
+} // namespace
+
 int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     const bool blocks = (flags & MSG_DONTWAIT) == 0 && (real::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
     if (!blocks && !sys::worker::ready()) return errno;
@@ -157,6 +185,7 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     const int domain = socket_domain(fd);
     const int control = open_control(domain);
     if (control < 0) return errno;
+    Unfinished unfinished(datagram, control);
     Dial dial(Dial::Purpose::associate, sys::rules(), way.upstreams, way.destination,
               {control, domain, false, {}});
     datagram.stage.store(Stage::under_way);
@@ -165,24 +194,26 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
         lock.unlock();
         const int stopped = drive(dial, Dial::Clock::time_point::max());
         lock.lock();
-        if (stopped == 0) return conclude(fd, datagram, dial, control, Errand(way));
-        sys::close_internal(control);
-        datagram.stage.store(Stage::none);
-        return stopped;
+        if (stopped != 0) return stopped;
+        const int error = conclude(fd, datagram, dial, control, Errand(way));
+        unfinished.release();
+        return error;
     }
     dial.begin();
-    const auto give_up = [&](int error) {
-        sys::close_internal(control);
-        datagram.stage.store(Stage::none);
-        return error;
-    };
-    if (dial.has_failed()) return give_up(dial.error());
+    if (dial.has_failed()) return dial.error();
     const int carried = sys::duplicate_internally(fd);
-    if (carried < 0) return give_up(errno);
-    std::unique_ptr<sys::worker::Task> task =
-        std::make_unique<AssociateTask>(sys::find_datagram(fd), way, carried, control, std::move(dial));
-    if (sys::worker::post(task)) return 0;
-    return give_up(errno);
+    if (carried < 0) return errno;
+    std::unique_ptr<sys::worker::Task> task;
+    try {
+        task =
+            std::make_unique<AssociateTask>(sys::find_datagram(fd), way, carried, control, std::move(dial));
+    } catch (...) {
+        sys::close_internal(carried);
+        throw;
+    }
+    if (!sys::worker::post(task)) return errno;
+    unfinished.release();
+    return 0;
 }
 
 bool is_alive(Datagram& datagram, const sys::Association& association) {
@@ -194,7 +225,10 @@ bool is_alive(Datagram& datagram, const sys::Association& association) {
     datagram.looked_after.store(now, std::memory_order_relaxed);
     std::array<std::uint8_t, 64> discarded; // a proxy has nothing to say there
     const auto size = real::recv(association.control, discarded.data(), discarded.size(), MSG_DONTWAIT);
-    if (size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR))) return true;
+    const auto tells_nothing = [](int error) {
+        return error == EAGAIN || error == EINTR || error == ENOBUFS || error == ENOMEM;
+    };
+    if (size > 0 || (size < 0 && tells_nothing(errno))) return true;
     const std::lock_guard lock(datagram.mutex);
     if (datagram.association.load() == &association) datagram.end_association();
     return false;

@@ -142,17 +142,19 @@ Verdict<> park(int fd, const sys::Address& peer, int domain, int outcome, MakeDi
     if (!parked) return Verdict<>::fail(errno);
     int error = ENOMEM;
     ParkedConnect* connect = nullptr;
+    std::optional<Dial> dial;
     std::unique_ptr<sys::worker::Task> task;
     try {
-        auto dial = make_dial(parked);
-        if (dial.has_failed()) {
+        dial.emplace(make_dial(parked));
+        if (dial->has_failed()) {
             parked->restore();
-            return Verdict<>::fail(dial.error());
+            return Verdict<>::fail(dial->error());
         }
-        task = std::unique_ptr<sys::worker::Task>(connect = new ParkedConnect(parked, std::move(dial)));
+        task = std::unique_ptr<sys::worker::Task>(connect = new ParkedConnect(parked, std::move(*dial)));
         if (sys::worker::post(task)) return Verdict<>::fail(outcome);
         error = errno;
     } catch (const std::bad_alloc&) {
+        if (connect == nullptr && dial) dial->abandon(ENOMEM);
     }
     if (connect != nullptr) connect->take_back(error);
     else parked->restore();

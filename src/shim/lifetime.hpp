@@ -63,8 +63,13 @@ int duplicate(int fd, int target, Make make) {
     const bool ends_another = target >= 0 && target != fd;
     const auto made = [&] {
         const auto socket = sys::find_socket(fd);
-        if (socket && socket->state != sys::Socket::State::connected)
-            return socket->parked->add_number(fd, make);
+        if (socket && socket->state != sys::Socket::State::connected) {
+            try {
+                return socket->parked->add_number(fd, make);
+            } catch (const std::bad_alloc&) {
+                return errno = ENOMEM, -1;
+            }
+        }
         const int number = make();
         if (number < 0 || number == fd) return number;
         const sys::KeepErrno keep;

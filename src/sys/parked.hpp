@@ -25,6 +25,7 @@
 
 #include "sys/fd_table.hpp"
 #include "sys/mutex.hpp"
+#include "sys/real.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -73,16 +74,22 @@ public:
         if (numbers_.empty()) cancel();
         return close_it();
     }
-    /// The program duplicated one of the numbers: `duplicate` returns the new one, or -1.
+    /// The program duplicated one of the numbers: `duplicate` returns the new one, or -1. Throws
+    /// std::bad_alloc; then there is no new one.
     template <class Duplicate>
     int add_number(int fd, Duplicate duplicate) {
         const std::lock_guard lock(mutex_);
+        numbers_.reserve(numbers_.size() + 1);
         const int added = duplicate();
-        if (added >= 0 && added != fd) {
-            std::erase(numbers_, added);
-            numbers_.push_back(added);
+        if (added < 0 || added == fd) return added;
+        try {
             fds::copy(fd, added);
+        } catch (...) {
+            real::close(added);
+            throw;
         }
+        std::erase(numbers_, added);
+        numbers_.push_back(added);
         return added;
     }
 

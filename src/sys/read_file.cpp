@@ -6,7 +6,26 @@
 
 namespace socksify::sys {
 
-static constexpr std::size_t largest_file = 1024 * 1024;
+namespace {
+
+constexpr std::size_t largest_file = 1024 * 1024;
+
+/// Also when there is no memory for what is in it.
+class Closing {
+public:
+    explicit Closing(int fd) noexcept : fd_(fd) {}
+    ~Closing() {
+        const KeepErrno keep;
+        real::close(fd_);
+    }
+    Closing(const Closing&) = delete;
+    Closing& operator=(const Closing&) = delete;
+
+private:
+    int fd_;
+};
+
+} // namespace
 
 std::optional<std::string> read_file(const std::string& path) {
     const int fd =
@@ -15,10 +34,11 @@ std::optional<std::string> read_file(const std::string& path) {
     std::string text;
     char piece[4096];
     ssize_t size = 0;
-    while ((size = real::read(fd, piece, sizeof piece)) > 0 && text.size() <= largest_file)
-        text.append(piece, static_cast<std::size_t>(size));
-    const KeepErrno keep;
-    real::close(fd);
+    {
+        const Closing closing(fd);
+        while ((size = real::read(fd, piece, sizeof piece)) > 0 && text.size() <= largest_file)
+            text.append(piece, static_cast<std::size_t>(size));
+    }
     if (size < 0) return {};
     if (text.size() > largest_file) {
         errno = EFBIG;

@@ -11,12 +11,12 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <list>
 #include <mutex>
 #include <new>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <utility>
-#include <vector>
 
 namespace socksify::sys::worker {
 namespace {
@@ -25,11 +25,13 @@ constexpr auto idle_time = std::chrono::seconds(2);
 constexpr std::size_t stack_size =
     256 * 1024; // getaddrinfo() for a proxy's name wants most of it; untouched pages cost nothing
 
+/// Goes from list to list as it is: the worker needs no memory for it.
 struct Record {
-    std::unique_ptr<Task> task;
-    Wait wait;
+    std::unique_ptr<Task> task{};
+    Wait wait{};
+    std::list<Record>::iterator place{};
 };
-using Records = std::vector<std::unique_ptr<Record>>;
+using Records = std::list<Record>;
 
 constinit Mutex mutex{LockRank::worker};
 constinit bool running = false;        // under mutex
@@ -93,10 +95,10 @@ private:
             if (incoming == nullptr || incoming->empty()) return false;
             fresh.swap(*incoming);
         }
-        for (auto& record : fresh) {
-            auto* raw = record.get();
-            records_.push_back(std::move(record));
-            go_on(raw);
+        while (!fresh.empty()) {
+            auto& record = fresh.front();
+            records_.splice(records_.end(), fresh, fresh.begin());
+            go_on(record);
         }
         return true;
     }
@@ -117,7 +119,7 @@ private:
         bool woken = false;
         for (int i = 0; i < count; ++i) {
             if (auto* record = static_cast<Record*>(events[static_cast<std::size_t>(i)].data.ptr))
-                go_on(record);
+                go_on(*record);
             else woken = true;
         }
         if (woken) {
@@ -125,36 +127,36 @@ private:
             [[maybe_unused]] const auto ignored = real::read(wake_fd.load(), &counter, sizeof counter);
         }
         const auto now = Clock::now();
-        // From the back: go_on() takes a finished record out by putting the last one in its place.
-        for (std::size_t i = records_.size(); i-- > 0;)
-            if (records_[i]->wait.deadline <= now || (woken && records_[i]->task->cancelled()))
-                go_on(records_[i].get());
+        for (auto next = records_.begin(); next != records_.end();) {
+            auto& record = *next++; // go_on() may end this one, but no other
+            if (record.wait.deadline <= now || (woken && record.task->cancelled())) go_on(record);
+        }
     }
 
     [[nodiscard]] int timeout() const {
         auto until = Clock::now() + idle_time;
-        for (const auto& record : records_) until = std::min(until, record->wait.deadline);
+        for (const auto& record : records_) until = std::min(until, record.wait.deadline);
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
         return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));
     }
 
-    void go_on(Record* record) noexcept {
+    void go_on(Record& record) noexcept {
         int error = 0;
-        const auto before = record->wait;
+        const auto before = record.wait;
         try {
-            record->wait = record->task->run();
+            record.wait = record.task->run();
         } catch (const std::bad_alloc&) {
             error = ENOMEM;
         }
-        if (error == 0 && !record->wait.over && listen(*record, before)) return;
-        if (error == 0 && !record->wait.over) error = errno;
+        if (error == 0 && !record.wait.over && listen(record, before)) return;
+        if (error == 0 && !record.wait.over) error = errno;
         // Before the outcome is handed on: the description lives on under the program's number, and would
         // report to us.
         if (before.fd >= 0) real::epoll_ctl(epoll_fd.load(), EPOLL_CTL_DEL, before.fd, nullptr);
-        if (record->wait.fd >= 0 && record->wait.fd != before.fd)
-            real::epoll_ctl(epoll_fd.load(), EPOLL_CTL_DEL, record->wait.fd, nullptr);
-        error != 0 ? record->task->abandon(error) : record->task->finish();
-        remove(record);
+        if (record.wait.fd >= 0 && record.wait.fd != before.fd)
+            real::epoll_ctl(epoll_fd.load(), EPOLL_CTL_DEL, record.wait.fd, nullptr);
+        error != 0 ? record.task->abandon(error) : record.task->finish();
+        records_.erase(record.place);
     }
 
     /// Brings the registration from what it was to what the record waits for now.
@@ -173,13 +175,6 @@ private:
         if (real::epoll_ctl(fd, EPOLL_CTL_ADD, now.fd, &interest) == 0) return true;
         errno = ENOMEM; // or ENOSPC, max_user_watches: no errno of connect()
         return false;
-    }
-
-    void remove(Record* record) noexcept {
-        const auto at =
-            std::find_if(records_.begin(), records_.end(), [&](const auto& r) { return r.get() == record; });
-        std::swap(*at, records_.back());
-        records_.pop_back();
     }
 
     Records records_;
@@ -214,15 +209,15 @@ bool ready() noexcept { return make_descriptors(); }
 
 bool post(std::unique_ptr<Task>& task) {
     if (!ready()) return false;
-    auto record = std::make_unique<Record>();
-    const auto* raw = record.get();
+    Records fresh(1);
+    auto& record = fresh.front();
+    record.place = fresh.begin();
     bool start = false;
     {
         const std::lock_guard lock(mutex);
         if (incoming == nullptr) incoming = new Records;
-        incoming->reserve(incoming->size() + 1);
-        record->task = std::move(task);
-        incoming->push_back(std::move(record));
+        record.task = std::move(task);
+        incoming->splice(incoming->end(), fresh);
         start = !std::exchange(running, true);
     }
     if (!start) {
@@ -238,8 +233,8 @@ bool post(std::unique_ptr<Task>& task) {
         stranded.swap(*incoming);
     }
     for (auto& other : stranded) {
-        if (other.get() == raw) task = std::move(other->task);
-        else other->task->abandon(error);
+        if (&other == &record) task = std::move(other.task);
+        else other.task->abandon(error);
     }
     errno = error;
     return false;
