@@ -481,7 +481,8 @@ def case(name: str, way: str, wrongs: list[Wrong], times: dict, rounds: int, pau
         sees=sees[0],
         second_sees=sees[1] if len(sees) > 1 else None,
         others_see=tuple(sees[2:]),
-        seconds=30,
+        seconds=60,
+        together=True,
     )
 
 

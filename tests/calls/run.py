@@ -25,6 +25,7 @@ sys.path.append(str(ROOT / "tests/programs"))  # the private world
 
 import cases_connect
 import cases_dns
+import cases_faults
 import cases_features
 import cases_life
 import cases_names
@@ -48,6 +49,7 @@ CASES = [
     *cases_life.CASES,
     *cases_udp.CASES,
     *cases_wrong.CASES,
+    *cases_faults.CASES,
 ]
 
 
@@ -77,8 +79,7 @@ def run(options: argparse.Namespace, cases: list[Case | Check]) -> int:
     suite = Suite(options.build, options.library, real, far, options.show)
     print(f"the real SOCKS server is {real.name}")
     try:
-        for case in cases:
-            suite.run(case)
+        suite.run(cases)
     finally:
         real.stop()
     return suite.tally.summary()

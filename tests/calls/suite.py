@@ -1,15 +1,18 @@
 """Runs cases: a victim bare and shimmed, and compares. One line for each case; of one that failed, what differs."""
 
 import difflib
+import itertools
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import textwrap
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
@@ -21,6 +24,10 @@ from scene import PLACES, PROXY_V4, STATE, Gauge
 
 HOME = STATE / "home"
 ENVIRONMENT = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(HOME), "LC_ALL": "C.UTF-8"}
+
+_BEYOND_DOUBT = "leaked|SIG|Aborted|Segmentation fault"  # what no second try makes good
+
+TOGETHER = 4  # cases at a time; they wait more than they work
 
 # Short enough for cases that wait for them, long enough for a busy machine.
 UPSTREAM = {"discover": "off", "connect_timeout": 0.8, "handshake_timeout": 0.8, "discover_timeout": 0.4}
@@ -63,6 +70,7 @@ class Case:
     direct: bool = False  # packets may leave beside the proxy
     seconds: float = 10
     pending: str = ""  # what it waits for; it must fail until then
+    together: bool = False  # with others like it, at the same time: no hurry, no bare run, and leaks are told of all
 
 
 @dataclass(frozen=True)
@@ -70,8 +78,9 @@ class Check:
     """Something that is looked at from outside: `look` returns what is wrong."""
 
     name: str
-    tool: str  # without it, the check is skipped
+    tool: str  # without it, the check is skipped; may be empty
     look: Callable[["Suite"], list[str]]
+    together: bool = False
 
 
 @dataclass
@@ -132,20 +141,52 @@ class Suite:
 
     # One case. -------------------------------------------------------------------------------------------------------
 
-    def run(self, case: Case | Check) -> None:
+    def run(self, cases: list[Case | Check]) -> None:
+        """One after the other, but for those that stand together."""
+        for together, some in itertools.groupby(cases, lambda case: case.together):
+            if together:
+                self._run_together(list(some))
+            else:
+                for case in some:
+                    self._tell(case, self._look_again(case, self._look(case)))
+
+    def _run_together(self, cases: list[Case | Check]) -> None:
+        self.gauge.take()
+        failed = []
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            for case, complaints in zip(cases, pool.map(self._look, cases)):
+                if complaints:
+                    failed.append((case, complaints))
+                else:
+                    self._tell(case, complaints)
+        for case, complaints in failed:
+            self._tell(case, self._look_again(case, complaints))
+        if leaks := self.gauge.take():
+            self.tally.failed(f"leaks of those from {cases[0].name} to {cases[-1].name}", _of_leaks(leaks))
+
+    def _look(self, case: Case | Check) -> list[str] | None:
+        """What is wrong; nothing if it can't be seen here."""
         tool = case.tool if isinstance(case, Check) else case.needs
         if tool and not shutil.which(tool, path=ENVIRONMENT["PATH"] + ":/usr/sbin:/usr/local/sbin"):
-            return self.tally.skipped(case.name, f"{tool} is not installed")
+            return None
         try:
-            complaints = case.look(self) if isinstance(case, Check) else self._complaints(case)
+            return case.look(self) if isinstance(case, Check) else self._complaints(case)
         except (OSError, subprocess.SubprocessError) as error:  # a program that was not built, say
-            complaints = [str(error)]
-        if complaints and not any("leaked" in line or "SIG" in line for line in complaints) and not _is_pending(case):
-            # Much here is a matter of milliseconds, on a machine that has other things to do. A second failure counts; a
-            # leak or a crash does at once.
-            print(f"     | {case.name}, at the first try:", *complaints, sep="\n     | ", flush=True)
-            self._bare.clear()
-            complaints = case.look(self) if isinstance(case, Check) else self._complaints(case)
+            return [str(error)]
+
+    def _look_again(self, case: Case | Check, complaints: list[str] | None) -> list[str] | None:
+        """Much here is a matter of milliseconds, on a machine that has other things to do. A second failure counts; a leak
+        or a crash does at once."""
+        if not complaints or any(re.search(_BEYOND_DOUBT, line) for line in complaints) or _is_pending(case):
+            return complaints
+        print(f"     | {case.name}, at the first try:", *complaints, sep="\n     | ", flush=True)
+        self._bare.clear()
+        return self._look(case)
+
+    def _tell(self, case: Case | Check, complaints: list[str] | None) -> None:
+        if complaints is None:
+            tool = case.tool if isinstance(case, Check) else case.needs
+            return self.tally.skipped(case.name, f"{tool} is not installed")
         pending = _is_pending(case)
         if not pending:
             self.tally.failed(case.name, complaints) if complaints else self.tally.passed(case.name)
@@ -156,7 +197,7 @@ class Suite:
 
     def _complaints(self, case: Case) -> list[str]:
         expected, complaints = self._expected(case)
-        seen = self._run_shimmed(case)
+        seen = self.run_shimmed(case)
         if self._show:
             lines = [case.victim, *seen.end.stdout.splitlines(), *map(str, seen.records), *seen.end.stderr.splitlines()]
             print(*(f"     > {line}" for line in lines), sep="\n")
@@ -164,19 +205,25 @@ class Suite:
             complaints.append(_diff(expected, seen.end.stdout, "bare" if case.says is None else "expected", "shimmed"))
         complaints += _complaints_of_end(seen.end, case)
         if not case.direct:
-            complaints += [f"leaked {number} × {leak}" for leak, number in Counter(seen.leaks).items()]
+            complaints += _of_leaks(seen.leaks)
         for i, (wanted, record) in enumerate(zip((case.sees, case.second_sees, *case.others_see), seen.records)):
             if wanted is not None and sorted(wanted) != record:
                 complaints.append(f"the record of proxy {i}:" if i else "the proxy's record:")
                 complaints.append(_diff(_lines(sorted(wanted)), _lines(record), "expected", "seen"))
         return complaints
 
-    def _run_shimmed(self, case: Case) -> Seen:
+    def run_shimmed(self, case: Case) -> Seen:
         fakes = [FakeProxy(script) for script in case.proxies if isinstance(script, Script)]
-        self._write_rules(case, fakes)
-        self.gauge.take()
-        end = self._start(self._argv(case, case.way), case.seconds, self._shimmed_environment(case))
-        return Seen(end, [self._far.run(fake.stop()) for fake in fakes], self.gauge.take())
+        directory = Path(tempfile.mkdtemp(dir=STATE))
+        directory.chmod(0o755)  # for victims that become somebody else
+        config = directory / "socksify.json"
+        self._write_rules(case, fakes, config)
+        if not case.together:
+            self.gauge.take()
+        end = self._start(self._argv(case, case.way), case.seconds, self._shimmed_environment(case, config))
+        shutil.rmtree(directory)
+        records = [self._far.run(fake.stop()) for fake in fakes]
+        return Seen(end, records, [] if case.together else self.gauge.take())
 
     def _expected(self, case: Case) -> tuple[str, list[str]]:
         """What the victim has to print, and what is wrong with that itself."""
@@ -203,9 +250,7 @@ class Suite:
         words = case.victim.format(**PLACES, way=way, lib=self.library, victims=self.victims).split()
         return [str(self.victims / words[0]), *words[1:]]
 
-    def _write_rules(self, case: Case, fakes: list[FakeProxy]) -> None:
-        config = STATE / "socksify.json"
-        config.unlink(missing_ok=True)
+    def _write_rules(self, case: Case, fakes: list[FakeProxy], config: Path) -> None:
         config.touch(0o600)  # as a file with passwords in it should be
         running = iter(fakes)
         urls = []
@@ -228,10 +273,10 @@ class Suite:
             upstreams["p0"] |= {"discover": "background", "connect_timeout": 5, "handshake_timeout": 5}
         config.write_text(json.dumps({"upstreams": upstreams, "default": list(upstreams), **case.rules}))
 
-    def _shimmed_environment(self, case: Case) -> dict:
-        config = {} if case.config == "" else {"SOCKSIFY_CONFIG": str(STATE / "socksify.json")}
+    def _shimmed_environment(self, case: Case, config: Path) -> dict:
+        rules = {} if case.config == "" else {"SOCKSIFY_CONFIG": str(config)}
         preload = ":".join(case.preloaded).format(lib=self.library, victims=self.victims)
-        return {"LD_PRELOAD": preload, **config, **case.environment}
+        return {"LD_PRELOAD": preload, **rules, **case.environment}
 
     def _start(self, argv: list[str], seconds: float, environment: dict) -> Finished:
         """Runs a victim to its end, or for so long, and ends what it leaves behind."""
@@ -284,6 +329,10 @@ def _complaints_of_end(end: Finished, case: Case) -> list[str]:
     if len(lines) != len(case.stderr) or not all(map(re.search, case.stderr, lines)):
         complaints += [f"on stderr: {line!r}" for line in lines] or ["nothing on stderr"]
     return complaints
+
+
+def _of_leaks(leaks: list[str]) -> list[str]:
+    return [f"leaked {number} × {leak}" for leak, number in Counter(leaks).items()]
 
 
 def _lines(lines: list[str]) -> str:

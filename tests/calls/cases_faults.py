@@ -1,0 +1,151 @@
+"""Each call that the library makes of libc fails, one after the other, and the program notices an errno at most.
+
+faults.cpp makes them fail, under_faults.cpp tells what a program saw. Whatever fails and whenever: no crash, nothing
+that hangs, nothing beside the proxy; an errno that a program expects of the call that it made, or none; and when
+nothing fails any more, all works, and there is no descriptor more and no setting changed.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from fake_proxy import Connection, Datagrams, Deed, Script, Stage, echo, honestly, later, list_features, rep, send
+from scene import PROXY_V6
+from suite import Case, Check, Suite
+
+GOOD_PORT, FIRST_PORT = 7, 10000
+FEWEST = 10  # faults of a sweep: with less, something does not fail that should
+
+# What a program may be told besides of what failed: that there is too little of something.
+WANT = {"EAGAIN", "EMFILE", "ENOBUFS", "ENOMEM"}
+
+
+# What no kernel does, and nothing can be done about: a flag that could be set can be set back, and an option of a socket
+# can be had.
+BEYOND_HELP = {
+    ("F_SETFL", "flags of a file"),
+    ("F_SETFL", "blocking"),
+    ("F_SETFL", "not blocking"),
+    ("getsockopt", "no TCP_NODELAY"),
+    ("setsockopt", "no TCP_NODELAY"),
+}
+
+
+def for_port(port: int, deed: Deed, otherwise: Deed) -> Deed:
+    async def choose(connection: Connection) -> None:
+        await (deed if connection.destination[1] == port else otherwise)(connection)
+
+    return choose
+
+
+ACCEPT = send(rep(0), echo)
+HONEST = Script(at={Stage.REQUEST: ACCEPT})
+SLOW = Script(at={Stage.REQUEST: for_port(GOOD_PORT, ACCEPT, later(0.03, ACCEPT))})
+REFUSING = Script(at={Stage.REQUEST: for_port(GOOD_PORT, ACCEPT, send(rep(5)))})
+BY_IPV6 = Script(at={Stage.REQUEST: ACCEPT}, host=PROXY_V6)
+DOWN = Script(listening=False)
+WITH_DATAGRAMS = Script(at={Stage.REQUEST: for_port(0, honestly, ACCEPT)}, datagrams=Datagrams())
+FOR_THE_PROGRAM = {"default": "direct", "rules": [{"program": "under_faults", "route": ["p0"]}]}
+LISTING = Script(at={Stage.FEATURES: list_features(), Stage.REQUEST: ACCEPT})
+
+
+@dataclass(frozen=True)
+class Sweep:
+    name: str
+    scenario: str
+    proxies: tuple[Script, ...] = (HONEST,)
+    upstream: dict = field(default_factory=dict)
+    rules: dict = field(default_factory=dict)
+    ends: tuple[str, ...] = ("0",)  # how its connects end, if nothing fails
+    destination: str = "203.0.113.80"
+    memory: bool = False  # each allocation may fail, and nothing else does
+
+
+SWEEPS = (
+    Sweep("blocking", "blocking"),
+    Sweep("poll", "poll"),
+    Sweep("edge-triggered epoll", "edge"),
+    Sweep("many at once", "many"),
+    Sweep("refused, and once more", "refused", (REFUSING,), ends=("ECONNREFUSED", "ECONNABORTED")),
+    Sweep("given up", "given_up", (SLOW,)),
+    Sweep("interrupted", "interrupted", (SLOW,)),
+    Sweep("duplicates", "duplicated", (SLOW,)),
+    Sweep("fork under way", "forked", (SLOW,)),
+    Sweep("by name", "name"),
+    Sweep("features inline", "poll", (LISTING,), {"discover": "inline"}),
+    Sweep("features in the background", "blocking", (LISTING,), {"discover": "background"}),
+    Sweep("by a proxy on IPv6, blocking", "blocking", (BY_IPV6,)),
+    Sweep("by a proxy on IPv6", "edge", (BY_IPV6,)),
+    Sweep("by the second proxy", "blocking", (DOWN, HONEST)),
+    Sweep("by the second proxy, with poll", "poll", (DOWN, HONEST)),
+    Sweep("by a rule for the program", "blocking", rules=FOR_THE_PROGRAM),
+    Sweep("exec without an environment", "executed"),
+    Sweep("datagrams, blocking", "datagrams", (WITH_DATAGRAMS,)),
+    Sweep("datagrams", "datagrams_to", (WITH_DATAGRAMS,)),
+)
+
+# Most of what the library needs comes from memory that it has already: not so here.
+MEMORY_SWEEPS = tuple(
+    replace(sweep, name=f"memory / {sweep.name}", memory=True) for sweep in SWEEPS if "second" not in sweep.name
+)
+
+
+def check(sweep: Sweep, number: int) -> Check:
+    first_port = FIRST_PORT + 1200 * number  # so that a leak can be told from those of the others
+    return Check(f"faults / {sweep.name}", "", lambda suite: complaints_of(sweep, first_port, suite), together=True)
+
+
+def complaints_of(sweep: Sweep, first_port: int, suite: Suite) -> list[str]:
+    seen = suite.run_shimmed(
+        Case(
+            sweep.name,
+            f"under_faults {sweep.scenario} {sweep.destination}:{first_port} {sweep.destination}:{GOOD_PORT}"
+            + " mmap" * sweep.memory,
+            proxies=sweep.proxies,
+            upstream={"handshake_timeout": 1.2, **sweep.upstream},
+            rules=sweep.rules,
+            preloaded=("{victims}/scarce/libsocksify.so" if sweep.memory else "{lib}", "{victims}/libfaults.so"),
+            seconds=120,
+            together=True,
+        )
+    )
+    lines = seen.end.stdout.splitlines()
+    complaints = [f"{line}  ← {wrong}" for line in lines for wrong in wrongs(line, sweep)]
+    if seen.end.status != 0 or len(lines) < FEWEST:
+        complaints.append(f"status {seen.end.status} after {len(lines)} faults; {seen.end.stderr}")
+    return complaints
+
+
+def wrongs(line: str, sweep: Sweep) -> list[str]:
+    """The steps of one child's story that no program expects."""
+    title, _, story = line.partition(": ")
+    return [step for step in story.split("; ") if not is_right(step, sweep, *title.replace(",", "").split()[:3])]
+
+
+def is_right(step: str, sweep: Sweep, function: str, turn: str, failure: str) -> bool:
+    if (function, step) in BEYOND_HELP:
+        return True
+    call, _, outcome = step.rpartition(" ")
+    match call:
+        case "again" | "and again":
+            if function in ("open", "realpath") and failure == "EACCES":
+                return outcome in ("0", "ENETUNREACH")  # rules that can't be read
+            return outcome == "0"
+        case "nothing":  # comes
+            return turn.endswith("+") or function == "open" and failure == "EACCES"
+        case "connect" | "child" | "exec" | "send" | "recv":
+            if outcome == "ETIMEDOUT":
+                return turn.endswith("+") and function in ("poll", "ppoll", "recv", "send", "epoll_wait")
+            if outcome == "ENETUNREACH":
+                return function in ("open", "read")  # rules that can't be read now
+            if outcome == "EIO":
+                return call == "exec"
+            if outcome == "EINTR":
+                return call in ("send", "recv") and function in ("sendmsg", "recvmsg")
+            return outcome in {*sweep.ends, failure, *WANT} - {"EBUSY", "ENOSPC"}
+        case "getaddrinfo" | "getnameinfo":
+            return outcome in ("EAI_AGAIN", "EAI_MEMORY", failure)
+        case "epoll_ctl" | "getpeername" | "getsockname" | "setsockopt" | "disconnect" | "dup":
+            return outcome in {failure, *WANT}  # the program's own call, which needed that
+    return False
+
+
+CASES = [check(sweep, number) for number, sweep in enumerate(SWEEPS + MEMORY_SWEEPS)]
