@@ -24,6 +24,18 @@ enum class Tag : std::uint8_t {
 
 constexpr std::uint8_t subtag_scope = 0x10; ///< of Tag::fdl
 
+/// Value of `80 00`: the name of this project's extensions. Without it in a list, tags 80-8F and CMD A0-AF
+/// mean nothing.
+constexpr std::string_view extension_set = "socksify";
+constexpr std::uint8_t subtag_extension_set = 0x00; ///< of Tag::extension
+
+/// Octets in the value of COMMAND-02: what BIND makes of its DST. Of a list without them nothing is known.
+enum class BindFeature : std::uint8_t {
+    honours_port = 0x01,   ///< DST.PORT is listened on, or the request fails
+    peer_filter = 0x02,    ///< DST.ADDR is the only peer that may connect; zeros: any
+    listen_address = 0x03, ///< DST.ADDR is what is listened on
+};
+
 /// Octets in the value of FDL-SCOPE: what else the answer would depend on.
 enum class Scope : std::uint8_t { client_address = 0x01, authentication_method = 0x02, destination = 0x03 };
 
@@ -60,7 +72,11 @@ public:
     /// The first value of TAG-SUBTAG as text, as it was sent: it may hold control characters.
     [[nodiscard]] std::optional<std::string_view> text(Tag tag, std::uint8_t subtag) const noexcept;
 
+    /// A command of this project's is a `no` unless the list has it and names the `extension_set`.
     [[nodiscard]] Support supports(Command command) const noexcept;
+    [[nodiscard]] bool has(BindFeature feature) const noexcept {
+        return has(Tag::command, 0x02, static_cast<std::uint8_t>(feature));
+    }
     [[nodiscard]] Support supports(AddressType type) const noexcept;
     [[nodiscard]] Support supports(Method method) const noexcept;
     [[nodiscard]] Support supports_version(std::uint8_t ver) const noexcept;

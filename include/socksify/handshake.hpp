@@ -16,6 +16,7 @@ enum class Exchange : std::uint8_t {
 struct ClientPlan {
     Exchange exchange = Exchange::command;
     Command command = Command::connect;
+    std::uint8_t flag = 0; ///< of the command; only what the server has announced
     Endpoint destination;
     /// DST of LIST-FEATURES; 0.0.0.0:0 asks for no specific host.
     Endpoint host_of_interest;
@@ -47,6 +48,10 @@ enum class Failure : std::uint8_t {
 ///     receive  → read at most `room` octets (never more: the next one may be the program's), then
 ///     `received(octets)`,
 ///                or `ended()` when the server closed, or `broken_off()`
+///
+/// A BIND is answered twice (RFC 1928 §6), and done twice: when the server listens, `bound()` is where. Then
+/// `await_peer()`, and when it is done once more `bound()` is who has come, and the next octet is that
+/// peer's.
 class ClientHandshake {
 public:
     explicit ClientHandshake(const ClientPlan& plan);
@@ -63,6 +68,8 @@ public:
     /// In place of `ended()`: the connection was reset, or the caller waits no longer. What the server would
     /// have said is not known.
     void broken_off();
+    /// Of a BIND that is done for the first time: goes on to its second reply.
+    void await_peer() noexcept;
 
     [[nodiscard]] Phase phase() const noexcept { return phase_; }
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
@@ -70,6 +77,8 @@ public:
     [[nodiscard]] Reply reply() const noexcept { return reply_.reply; }
     /// BND of the command's reply. Zeros from many servers: never show it without a look.
     [[nodiscard]] const Endpoint& bound() const noexcept { return reply_.bound; }
+    /// FLAG of that reply: what was granted of the plan's.
+    [[nodiscard]] std::uint8_t granted() const noexcept { return reply_.flag; }
     /// The method that the server chose; `no_acceptable` until it did.
     [[nodiscard]] Method method() const noexcept { return method_; }
     /// Whether a whole FDL came. It may have come although the handshake failed (`not_held`).
@@ -87,6 +96,7 @@ private:
         await_features,
         send_command,
         await_command_reply,
+        await_peer_reply,
         done,
         failed,
     };
@@ -113,6 +123,7 @@ private:
     Failure failure_ = Failure::none;
     bool held_ = false;
     bool has_features_ = false;
+    bool peer_is_due_ = false; ///< of a BIND: its second reply has not come
 };
 
 /// The server's side. `take()` reads at most one message from the front of what the connection has brought
@@ -143,8 +154,11 @@ public:
     Message<2> authenticated(bool accepted) noexcept;
 
     [[nodiscard]] const Request& request() const noexcept { return request_; }
-    /// The answer to `request()`. After a LIST-FEATURES with `hold`, one more command may come.
+    /// The answer to `request()`. After a LIST-FEATURES with `hold`, one more command may come. A BIND that
+    /// succeeded is answered once more, when its peer has come or none will.
     RequestMessage reply(Reply reply, const Endpoint& bound = {}, bool hold = false) noexcept;
+    /// The answer to a LISTEN that succeeded; `granted` of its FLAG. Notes follow (listen.hpp).
+    RequestMessage listening(const Endpoint& bound, std::uint8_t granted) noexcept;
 
 private:
     enum class State : std::uint8_t { greeting, chosen, password, checked, request, over };

@@ -19,9 +19,16 @@ enum class Reply : std::uint8_t {
     command_not_supported = 0x07,
     address_type_not_supported = 0x08,
     timed_out = 0x09, ///< not in RFC 1928; SOCKS6 and some servers
+    // This project's, to requests that only its FDL makes possible (doc/wire.md §8).
+    port_in_use = 0xa0,
+    port_not_permitted = 0xa1,
+    no_such_peer = 0xa2,
+    session_required = 0xa3,
+    too_many = 0xa4,
 };
 
-/// The errno that `connect()` shows for a REP. 0 for `succeeded`.
+/// The errno that `connect()` shows for a REP, or `bind()`, `listen()` and `accept()` of a listener that the
+/// proxy has. 0 for `succeeded`.
 /// A failure that no RFC names tells nothing of the destination: ECONNABORTED, which the kernel gives for
 /// nothing else.
 constexpr int to_errno(Reply reply) noexcept {
@@ -36,6 +43,11 @@ constexpr int to_errno(Reply reply) noexcept {
     case Reply::command_not_supported: return EOPNOTSUPP;
     case Reply::address_type_not_supported: return EAFNOSUPPORT;
     case Reply::timed_out: return ETIMEDOUT;
+    case Reply::port_in_use: return EADDRINUSE;
+    case Reply::port_not_permitted: return EACCES;
+    case Reply::no_such_peer: return ECONNABORTED;
+    case Reply::session_required: return EACCES;
+    case Reply::too_many: return ENOBUFS;
     }
     // Tor's extended errors: the onion service can't be reached (socks-extensions, ExtendedErrors).
     if (static_cast<std::uint8_t>(reply) >= 0xf0 && static_cast<std::uint8_t>(reply) <= 0xf7)
@@ -78,6 +90,11 @@ constexpr std::string_view describe(Reply reply) noexcept {
     case Reply::command_not_supported: return "command not supported";
     case Reply::address_type_not_supported: return "address type not supported";
     case Reply::timed_out: return "timed out";
+    case Reply::port_in_use: return "port in use";
+    case Reply::port_not_permitted: return "port not permitted";
+    case Reply::no_such_peer: return "no such peer";
+    case Reply::session_required: return "session required";
+    case Reply::too_many: return "too many";
     }
     return "unassigned";
 }

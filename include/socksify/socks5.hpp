@@ -16,12 +16,15 @@ constexpr std::uint8_t password_version = 1; ///< of RFC 1929's messages
 enum class Method : std::uint8_t { none = 0x00, gssapi = 0x01, password = 0x02, no_acceptable = 0xff };
 
 /// CMD (RFC 1928 §4; draft-ietf-aft-socks-ext-00; draft-ietf-aft-mcast-fw-traversal-01 for 04).
+/// A0 to AF are this project's, and mean nothing before an FDL with `extension_set` announced them.
 enum class Command : std::uint8_t {
     connect = 0x01,
     bind = 0x02,
     udp_associate = 0x03,
     enhanced_udp = 0x04,
     list_features = 0x10,
+    listen = 0xa1, ///< this and ACCEPT: listen.hpp
+    accept = 0xa2,
 };
 
 /// FLAG (the octet that RFC 1928 calls RSV) of LIST-FEATURES: hold the connection for one more command.

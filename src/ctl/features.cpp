@@ -8,8 +8,6 @@
 namespace socksify::ctl {
 namespace {
 
-constexpr std::uint8_t subtag_extension_set = 0x00; ///< of Tag::extension: the name of the set (doc/wire.md)
-
 /// A list taken apart for people. Unknown entries, and values that the draft gives no meaning, stay as
 /// octets.
 class ListText {

@@ -43,6 +43,8 @@ std::string name_of(Command command) {
     case Command::udp_associate: return "UDP ASSOCIATE";
     case Command::enhanced_udp: return "ENHANCED UDP";
     case Command::list_features: return "LIST-FEATURES";
+    case Command::listen: return "LISTEN";
+    case Command::accept: return "ACCEPT";
     }
     switch (static_cast<unsigned>(command)) { // Tor's; others are private to one server each
     case 0xf0: return "RESOLVE";

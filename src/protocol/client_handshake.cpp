@@ -6,6 +6,7 @@
 //                         └ FF, not offered → failed                     └ else → failed
 //   ┌───────────────────────────────────────────────────────────────────────────────┘
 //   ├ Exchange::command → send_command → await_command_reply ─ REP 0 → done, else failed
+//   │                       done, of a BIND: await_peer() → await_peer_reply ─ REP 0 → done, else failed
 //   └ else → send_list_features → await_features_reply ─ REP 0 → await_features ─ END ─┐
 //                                        └ else → failed                              │
 //     features → done;  features_then_command: held → send_command …, else → failed ◄─┘
@@ -33,7 +34,8 @@ ClientHandshake::Step ClientHandshake::step() const noexcept {
     case State::await_password_reply:
     case State::await_features_reply:
     case State::await_features:
-    case State::await_command_reply: return {Step::What::receive, {}, lacking()};
+    case State::await_command_reply:
+    case State::await_peer_reply: return {Step::What::receive, {}, lacking()};
     case State::done: return {Step::What::done, {}, 0};
     case State::failed: break;
     }
@@ -75,7 +77,7 @@ void ClientHandshake::begin(State state) {
     }
     case State::send_command:
         phase_ = Phase::command;
-        out_.put(encode(Request{plan_.command, 0, plan_.destination}));
+        out_.put(encode(Request{plan_.command, plan_.flag, plan_.destination}));
         break;
     case State::done: phase_ = Phase::over; break;
     default: break;
@@ -127,7 +129,8 @@ void ClientHandshake::take_message() {
             after_authentication();
         });
     case State::await_features_reply:
-    case State::await_command_reply: {
+    case State::await_command_reply:
+    case State::await_peer_reply: {
         const bool of_features = state_ == State::await_features_reply;
         auto message = parse_reply(in_);
         // A failure needs no address to be final: neither one of an ATYP that anybody knows, nor a whole one,
@@ -196,7 +199,14 @@ void ClientHandshake::on_features_complete() {
 void ClientHandshake::on_command_reply(const ReplyMessage& reply) {
     reply_ = reply;
     if (reply.reply != Reply::succeeded) return fail(Failure::command_refused);
+    peer_is_due_ = plan_.command == Command::bind && state_ == State::await_command_reply;
     begin(State::done);
+}
+
+void ClientHandshake::await_peer() noexcept {
+    if (state_ != State::done || !peer_is_due_) return;
+    state_ = State::await_peer_reply;
+    phase_ = Phase::command;
 }
 
 } // namespace socksify

@@ -68,7 +68,11 @@ Support FeatureList::support(Tag tag, std::uint8_t subtag) const noexcept {
 }
 
 Support FeatureList::supports(Command command) const noexcept {
-    return support(Tag::command, static_cast<std::uint8_t>(command));
+    const auto code = static_cast<std::uint8_t>(command);
+    const bool is_extension = (code & 0xf0) == 0xa0;
+    if (!is_extension) return support(Tag::command, code);
+    const bool is_ours = text(Tag::extension, subtag_extension_set) == extension_set;
+    return is_ours && has(Tag::command, code) ? Support::yes : Support::no;
 }
 Support FeatureList::supports(AddressType type) const noexcept {
     return support(Tag::address, static_cast<std::uint8_t>(type));

@@ -2,7 +2,7 @@
 //
 //   greeting → chosen ─ choose: 00 → request, 02 → password, FF → over
 //   password → checked ─ authenticated: yes → request, no → over
-//   request → over ─ reply: LIST-FEATURES held → request, else over
+//   request → over ─ reply: LIST-FEATURES held → request, else over (BIND: reply once more)
 #include "socksify/handshake.hpp"
 
 namespace socksify {
@@ -79,6 +79,11 @@ RequestMessage ServerHandshake::reply(Reply reply, const Endpoint& bound, bool h
     hold = hold && reply == Reply::succeeded && request_.command == Command::list_features;
     state_ = hold ? State::request : State::over;
     return encode(ReplyMessage{reply, hold ? flag_hold : std::uint8_t{0}, bound});
+}
+
+RequestMessage ServerHandshake::listening(const Endpoint& bound, std::uint8_t granted) noexcept {
+    state_ = State::over;
+    return encode(ReplyMessage{Reply::succeeded, granted, bound});
 }
 
 } // namespace socksify

@@ -4,6 +4,8 @@
 
 #include "socksify/handshake.hpp"
 
+#include <utility>
+
 using namespace socksify;
 using namespace socksify::fuzz;
 using What = ClientHandshake::Step::What;
@@ -24,6 +26,7 @@ struct Result {
 Result run(const ClientPlan& plan, Bytes from_proxy, std::size_t piece) {
     ClientHandshake client(plan);
     Octets said;
+    bool second = false; // BIND is done twice
     for (;;) {
         const auto step = client.step();
         switch (step.what) {
@@ -47,6 +50,11 @@ Result run(const ClientPlan& plan, Bytes from_proxy, std::size_t piece) {
             break;
         }
         case What::done:
+            if (plan.command == Command::bind && !std::exchange(second, true)) {
+                client.await_peer();
+                expect(client.step().what == What::receive);
+                break;
+            }
             expect(client.failure() == Failure::none && client.phase() == Phase::over);
             expect(client.reply() == Reply::succeeded && plan.methods.contains(client.method()));
             expect(client.has_features() == (plan.exchange != Exchange::command));
@@ -72,6 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((wanted & 4) != 0) plan.methods.add(Method::none);
     if ((wanted & 8) != 0) plan.methods.add(Method::password);
     if ((wanted & 16) != 0) plan.methods.add(Method::gssapi);
+    if ((wanted & 32) != 0) plan.command = Command::bind;
     plan.username = "me";
     plan.password = "secret";
     const std::size_t piece = 1U + input.choice();

@@ -1,7 +1,8 @@
-// Each message that a server sends.
+// Each message that a server sends, and the notes that both sides do.
 #include "fuzz.hpp"
 
 #include "socksify/datagram.hpp"
+#include "socksify/listen.hpp"
 
 using namespace socksify;
 using namespace socksify::fuzz;
@@ -13,6 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_codec(parse_password_reply, write, in);
     check_codec(parse_reply, write, in);
     check_codec(parse_enhanced_udp_reply, write, in);
+    check_codec(parse_note, write, in);
     if (const auto code = early_reply_code(in)) {
         const auto reply = parse_reply(in);
         expect(!reply || reply.value.reply == *code);

@@ -218,3 +218,29 @@ TEST_CASE("the server's own words are found by their subtag") {
     CHECK(info(ServerInfo::opaque_id) == "");
     CHECK(!info(ServerInfo::hostname));
 }
+
+TEST_CASE("a command of this project's is announced only beside the extension's name") {
+    const auto named = octets("80 00 08 73 6f 63 6b 73 69 66 79");
+    const auto listed = octets("04 01 00  04 a1 01 01  04 a2 01 01");
+    const auto end = octets("ff 00 00");
+    const auto list = read(named + listed + end);
+    CHECK(list.supports(Command::listen) == Support::yes);
+    CHECK(list.supports(Command::accept) == Support::yes);
+    CHECK(list.supports(Command::connect) == Support::yes);
+    for (const auto& other : {listed + end, octets("80 00 08 73 6f 63 6b 73 69 66 7a") + listed + end,
+                              octets("80 01 01 01") + listed + end, named + octets("04 01 00") + end,
+                              named + octets("01 05 00") + end}) {
+        INFO(hex(other));
+        CHECK(read(other).supports(Command::listen) == Support::no);
+        CHECK(read(other).supports(Command::accept) == Support::no);
+    }
+    CHECK(read(octets("04 a1 01 01") + end).supports(Command::bind) == Support::no);
+}
+
+TEST_CASE("what BIND makes of its DST is known only from the list") {
+    const auto list = read(octets("04 02 02 01 02  ff 00 00"));
+    CHECK(list.has(BindFeature::honours_port));
+    CHECK(list.has(BindFeature::peer_filter));
+    CHECK(!list.has(BindFeature::listen_address));
+    CHECK(!read(octets("04 02 00  04 01 01 01  ff 00 00")).has(BindFeature::honours_port));
+}

@@ -523,3 +523,104 @@ TEST_CASE("a client that skips its password gets no further") {
     CHECK(served.closed);
     CHECK(served.requests.empty());
 }
+
+namespace {
+
+ClientPlan plan_to_bind() {
+    auto plan = plan_for(Exchange::command);
+    plan.command = Command::bind;
+    plan.destination = Endpoint::parse("192.0.2.9:0").value();
+    return plan;
+}
+
+constexpr std::string_view listens = "05 00 00 01 c6 33 64 01 1f 90";
+constexpr std::string_view peer_came = "05 00 00 01 c0 00 02 09 9c 40";
+
+/// The client of a proxy that answers all at once, after it was done for the first time.
+ClientHandshake bound_client(Scripted& proxy, std::size_t piece = all_at_once) {
+    ClientHandshake client(plan_to_bind());
+    join(client, proxy, piece);
+    REQUIRE(is_done(client));
+    CHECK(client.phase() == Phase::over);
+    CHECK(client.bound() == Endpoint::parse("198.51.100.1:8080").value());
+    return client;
+}
+
+} // namespace
+
+TEST_CASE("BIND is done twice: where the proxy listens, then who has come") {
+    for (const std::size_t piece : {all_at_once, std::size_t{1}, std::size_t{3}}) {
+        INFO("octets per delivery: ", piece);
+        // The replies and the peer's first octets lie there all at once: each takes its own.
+        Scripted proxy(std::vector<Octets>{}, Then::stays);
+        proxy.outbox = octets(no_auth) + octets(listens) + octets(peer_came) + octets("68 69");
+        ClientHandshake client(plan_to_bind());
+        join(client, proxy, piece);
+        REQUIRE(is_done(client));
+        CHECK(client.bound() == Endpoint::parse("198.51.100.1:8080").value());
+        client.await_peer();
+        CHECK(client.step().what == What::receive);
+        CHECK(client.phase() == Phase::command);
+        join(client, proxy, piece);
+        REQUIRE(is_done(client));
+        CHECK(client.phase() == Phase::over);
+        CHECK(client.bound() == Endpoint::parse("192.0.2.9:40000").value());
+        CHECK(proxy.outbox == octets("68 69"));
+        client.await_peer(); // there is no third
+        CHECK(is_done(client));
+    }
+}
+
+TEST_CASE("a peer that never comes: refused, or the proxy is gone") {
+    Scripted refusing({no_auth, listens}, Then::stays);
+    auto refused = bound_client(refusing);
+    refused.await_peer();
+    refused.received(octets("05 06"));
+    CHECK(refused.failure() == Failure::command_refused);
+    CHECK(refused.reply() == Reply::ttl_expired);
+    Scripted closing({no_auth, listens}, Then::stays);
+    auto left = bound_client(closing);
+    left.await_peer();
+    left.ended();
+    CHECK(left.failure() == Failure::closed);
+    CHECK(left.phase() == Phase::command);
+}
+
+TEST_CASE("only BIND has a second reply") {
+    auto client = told(plan_for(Exchange::command), {no_auth, not_granted}, Then::stays);
+    REQUIRE(is_done(client));
+    client.await_peer();
+    CHECK(is_done(client));
+    ClientHandshake early(plan_to_bind());
+    early.await_peer();
+    CHECK(early.step().what == What::send);
+}
+
+TEST_CASE("a command's flag goes out with it, and what was granted of it comes back") {
+    auto plan = plan_for(Exchange::features_then_command);
+    plan.command = Command::listen;
+    plan.flag = 0x01;
+    ClientHandshake client(plan);
+    Scripted proxy({octets(no_auth), octets("05 00 01 01 00 00 00 00 00 00  01 05 00  ff 00 00"),
+                    octets("05 00 01 01 c6 33 64 01 1f 90")},
+                   Then::stays);
+    join(client, proxy);
+    REQUIRE(is_done(client));
+    CHECK(hex(Bytes(proxy.messages[1]).first(3)) == "05 10 01");
+    CHECK(hex(Bytes(proxy.messages[2]).first(3)) == "05 a1 01");
+    CHECK(client.granted() == 0x01);
+}
+
+TEST_CASE("the server answers BIND twice, and LISTEN with what it grants") {
+    ServerHandshake server;
+    REQUIRE(server.take(octets("05 01 00")).kind == ServerHandshake::Event::Kind::greeting);
+    server.choose(MethodList{Method::none});
+    REQUIRE(server.take(octets("05 02 00 01 c0 00 02 09 00 00")).kind ==
+            ServerHandshake::Event::Kind::request);
+    CHECK(hex(server.reply(Reply::succeeded, Endpoint::parse("198.51.100.1:8080").value())) == listens);
+    CHECK(hex(server.reply(Reply::succeeded, Endpoint::parse("192.0.2.9:40000").value())) == peer_came);
+    CHECK(hex(server.listening(Endpoint::parse("198.51.100.1:8080").value(), 1)) ==
+          "05 00 01 01 c6 33 64 01 1f 90");
+    // What follows belongs to the peer, or is a note.
+    CHECK(server.take(octets("05 01 00")).kind == ServerHandshake::Event::Kind::need_more);
+}

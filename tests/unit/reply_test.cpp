@@ -19,6 +19,14 @@ TEST_CASE("every REP of RFC 1928 has the errno that connect() would show") {
     CHECK(to_errno(Reply::address_type_not_supported) == EAFNOSUPPORT);
 }
 
+TEST_CASE("what a listener of the proxy's is refused has the errno of bind(), listen() or accept()") {
+    CHECK(to_errno(Reply::port_in_use) == EADDRINUSE);
+    CHECK(to_errno(Reply::port_not_permitted) == EACCES);
+    CHECK(to_errno(Reply::no_such_peer) == ECONNABORTED);
+    CHECK(to_errno(static_cast<Reply>(0x9f)) == ECONNABORTED);
+    CHECK(to_errno(static_cast<Reply>(0xa5)) == ECONNABORTED);
+}
+
 TEST_CASE("no octet but 0 means success, and each has an errno and a name") {
     for (unsigned octet = 1; octet <= 0xff; ++octet) {
         INFO(octet);
@@ -56,7 +64,8 @@ TEST_CASE("an error that no REP stands for never becomes a success") {
 TEST_CASE("each assigned REP has a name of its own") {
     std::set<std::string> names;
     for (unsigned octet = 0; octet <= 9; ++octet) names.emplace(describe(static_cast<Reply>(octet)));
-    CHECK(names.size() == 10);
+    for (unsigned octet = 0xa0; octet <= 0xa4; ++octet) names.emplace(describe(static_cast<Reply>(octet)));
+    CHECK(names.size() == 15);
     CHECK(names.count("unassigned") == 0);
     CHECK(describe(static_cast<Reply>(0x55)) == "unassigned");
 }
