@@ -47,6 +47,10 @@ class DelayedLink:
         for machine in (prog, proxy):
             machine.shell("ip link set socks0 txqueuelen 10000 up")
 
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def segments(self, begin: float, end: float) -> list[Segment]:
         """The TCP segments that entered the link in that time, in either direction."""
         return [segment for segment in _read(self._trace) if begin <= segment.at <= end]

@@ -112,6 +112,12 @@ class Machine:
         """Of a process that is there as long as the machine is."""
         return self._holder.pid
 
+    def end(self) -> None:
+        """Ends it, with all that runs on it. Otherwise it lasts as long as the private world."""
+        self.kill_all()
+        self._holder.kill()
+        self._holder.wait()
+
     # Files. ----------------------------------------------------------------------------------------------------------
 
     def provide(self, path: str, content: str) -> None:
