@@ -234,37 +234,49 @@ bool is_alive(Datagram& datagram, const sys::Association& association) {
     return false;
 }
 
-ssize_t send_directly(int fd, const sys::Way& way, const msghdr& message, int flags) {
+msghdr carried_directly(const sys::Way& way, const msghdr& message) noexcept {
     auto carried = message;
     carried.msg_name = const_cast<sockaddr*>(way.direct_to.get());
     carried.msg_namelen = way.direct_to.size;
+    return carried;
+}
+
+msghdr carried_by(const Datagram& datagram, const sys::Association& association, const sys::Way& way,
+                  const msghdr& message, iovec* pieces) noexcept {
+    auto carried = message;
+    const Bytes header = way.header;
+    pieces[0] = {const_cast<std::uint8_t*>(header.data()), header.size()};
+    std::copy_n(message.msg_iov, message.msg_iovlen, pieces + 1);
+    carried.msg_iov = pieces;
+    carried.msg_iovlen = message.msg_iovlen + 1;
+    const auto* peer = datagram.peer.load();
+    const bool is_connected =
+        peer != nullptr && !peer->is_direct && !peer->is_name_server; // to the relay, and hears of its errors
+    carried.msg_name = is_connected ? nullptr : const_cast<sockaddr*>(association.relay.get());
+    carried.msg_namelen = is_connected ? 0 : association.relay.size;
+    return carried;
+}
+
+ssize_t send_directly(int fd, const sys::Way& way, const msghdr& message, int flags) {
+    const auto carried = carried_directly(way, message);
     return real::sendmsg(fd, &carried, flags);
 }
 
 ssize_t send_on(int fd, const Datagram& datagram, const sys::Way& way, const msghdr& message, int flags) {
     if (way.is_direct) return send_directly(fd, way, message, flags);
-    auto carried = message;
     const auto* association = datagram.association.load();
     if (association == nullptr) return errno = ECONNREFUSED, -1;
-    constexpr std::size_t most_pieces = 64;
-    std::array<iovec, most_pieces> pieces;
+    constexpr std::size_t few = 16;
+    std::array<iovec, few> pieces;
     std::vector<iovec> many;
     const auto count = static_cast<std::size_t>(message.msg_iovlen) + 1;
     if (count > IOV_MAX) return errno = EMSGSIZE, -1;
-    if (count > most_pieces) many.resize(count);
-    auto* all = count > most_pieces ? many.data() : pieces.data();
-    const Bytes header = way.header;
-    all[0] = {const_cast<std::uint8_t*>(header.data()), header.size()};
-    std::copy_n(message.msg_iov, count - 1, all + 1);
-    carried.msg_iov = all;
-    carried.msg_iovlen = count;
-    const auto* peer = datagram.peer.load();
-    const bool is_connected =
-        peer != nullptr && !peer->is_direct && !peer->is_name_server; // to the relay, and hears of its errors
-    carried.msg_name = is_connected ? nullptr : const_cast<sockaddr*>(association->relay.get());
-    carried.msg_namelen = is_connected ? 0 : association->relay.size;
+    if (count > few) many.resize(count);
+    const auto carried =
+        carried_by(datagram, *association, way, message, count > few ? many.data() : pieces.data());
     const auto sent = real::sendmsg(fd, &carried, flags);
-    return sent < 0 ? sent : std::max<ssize_t>(sent - static_cast<ssize_t>(header.size()), 0);
+    const auto header = static_cast<ssize_t>(Bytes(way.header).size());
+    return sent < 0 ? sent : std::max<ssize_t>(sent - header, 0);
 }
 
 } // namespace socksify::shim

@@ -19,10 +19,15 @@ bool is_alive(sys::Datagram& datagram, const sys::Association& association);
 /// errno.
 int listen_to(int fd, const sys::Address& relay);
 
-/// Sends `payload` by the association, or directly, as `way` has it. As sendmsg(2).
-ssize_t send_on(int fd, const sys::Datagram& datagram, const sys::Way& way, const msghdr& message, int flags);
+/// `message` as it leaves by `association`, with the header before it: `pieces` has room for one more than it
+/// has.
+msghdr carried_by(const sys::Datagram& datagram, const sys::Association& association, const sys::Way& way,
+                  const msghdr& message, iovec* pieces) noexcept;
+/// `message` as it leaves for where `way` leads without a proxy.
+msghdr carried_directly(const sys::Way& way, const msghdr& message) noexcept;
 
-/// Sends it to where `way` leads without a proxy.
+/// Sends it so. As sendmsg(2).
+ssize_t send_on(int fd, const sys::Datagram& datagram, const sys::Way& way, const msghdr& message, int flags);
 ssize_t send_directly(int fd, const sys::Way& way, const msghdr& message, int flags);
 
 } // namespace socksify::shim

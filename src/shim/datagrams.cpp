@@ -1,5 +1,6 @@
 #include "shim/datagrams.hpp"
 
+#include "shim/arrival.hpp"
 #include "shim/association.hpp"
 #include "shim/name_server.hpp"
 #include "sys/log.hpp"
@@ -8,8 +9,6 @@
 #include "sys/upstreams.hpp"
 
 #include <algorithm>
-#include <climits>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <sys/uio.h>
@@ -24,13 +23,8 @@ using Stage = Datagram::Stage;
 
 constexpr int udp_segment = 103; // UDP_SEGMENT, <linux/udp.h>
 constexpr int udp_gro = 104;     // UDP_GRO
-constexpr std::size_t longest_header = 3 + longest_endpoint;
 constexpr std::size_t most_waiting =
     64; // datagrams, until there is an association; a kernel's queue has an end, too
-
-bool is_same(const Address& a, const Address& b) noexcept {
-    return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
-}
 
 int domain_of(int fd) noexcept {
     int domain = 0;
@@ -64,12 +58,6 @@ std::unique_ptr<const Way> make_way(const Address& to, const Route& route, int& 
         way->direct_to = *sys::to_address(*found, to.family());
     }
     return way;
-}
-
-std::size_t size_of(const iovec* pieces, std::size_t count) noexcept {
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < count; ++i) size += pieces[i].iov_len;
-    return size;
 }
 
 /// Whether the control part asks for what would cut the datagram into several.
@@ -131,135 +119,6 @@ Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool 
     }
 }
 
-// --- receiving ---
-
-/// Octets that arrive in three places: where a header is expected, in the program's own pieces, and behind
-/// them.
-class Arrival {
-public:
-    Arrival(const msghdr& message, std::size_t expected) : expected_(expected) {
-        const auto count = static_cast<std::size_t>(message.msg_iovlen);
-        pieces_.reserve(count + 2);
-        pieces_.push_back({head_.data(), expected});
-        pieces_.insert(pieces_.end(), message.msg_iov, message.msg_iov + count);
-        pieces_.push_back({tail_.data(), tail_.size()});
-        room_ = size_of(message.msg_iov, count);
-    }
-
-    [[nodiscard]] iovec* pieces() noexcept { return pieces_.data(); }
-    [[nodiscard]] std::size_t count() const noexcept { return pieces_.size(); }
-    [[nodiscard]] std::size_t room() const noexcept { return room_; }
-
-    /// The first octets of `size` that came, at most as many as a header may have.
-    [[nodiscard]] Bytes begin(std::size_t size,
-                              std::array<std::uint8_t, longest_header>& into) const noexcept {
-        const auto wanted = std::min({size, into.size(), expected_ + room_ + tail_.size()});
-        std::size_t done = 0;
-        for (const auto& piece : pieces_) {
-            const auto some = std::min(piece.iov_len, wanted - done);
-            if (some > 0) std::memcpy(into.data() + done, piece.iov_base, some);
-            done += some;
-        }
-        return Bytes(into).first(done);
-    }
-
-    /// Brings the payload, which begins `header` octets from the start, to where the program looks for it.
-    void settle(std::size_t size, std::size_t header) {
-        if (header == expected_) return;
-        const auto arrived = std::min(size, expected_ + room_ + tail_.size());
-        std::vector<std::uint8_t> all;
-        all.reserve(arrived);
-        for (const auto& piece : pieces_) {
-            const auto* octets = static_cast<const std::uint8_t*>(piece.iov_base);
-            all.insert(all.end(), octets, octets + std::min(piece.iov_len, arrived - all.size()));
-        }
-        auto left = std::span(all).subspan(std::min(header, all.size()));
-        for (std::size_t i = 1; i + 1 < pieces_.size() && !left.empty(); ++i) {
-            const auto some = std::min(pieces_[i].iov_len, left.size());
-            if (some > 0) std::memcpy(pieces_[i].iov_base, left.data(), some);
-            left = left.subspan(some);
-        }
-    }
-
-private:
-    std::size_t expected_;
-    std::size_t room_ = 0;
-    std::array<std::uint8_t, 255> head_;
-    std::array<std::uint8_t, longest_header> tail_;
-    std::vector<iovec> pieces_;
-};
-
-/// The address under which the program knows `source`, which the proxy named.
-std::optional<Address> address_for_program(Datagram& datagram, const Endpoint& source) {
-    const bool by_name = source.host.is_name();
-    const auto literal = by_name ? std::nullopt : sys::to_address(source, datagram.domain);
-    if (literal && datagram.find_way(*literal) != nullptr) return literal;
-    // Whoever is connected to a name hears nobody else.
-    const auto* peer = datagram.peer.load();
-    if (peer != nullptr && !peer->is_direct && peer->destination.host.is_name() &&
-        (by_name ? peer->destination == source : peer->destination.port == source.port))
-        return peer->to;
-    const std::lock_guard lock(datagram.mutex);
-    for (const auto& [known, way] : datagram.sources)
-        if (known == source) return way->to;
-    // The program sent to a name, and the proxy answers for an address: if just one name could be meant, that
-    // one is.
-    const Way* meant = nullptr;
-    bool is_only_one = true;
-    datagram.for_each_way([&](const Way& way) {
-        const bool fits = by_name ? way.destination == source
-                                  : way.destination.host.is_name() && way.destination.port == source.port;
-        if (!fits || way.is_direct) return;
-        is_only_one = meant == nullptr;
-        meant = &way;
-    });
-    if (meant != nullptr && is_only_one) {
-        constexpr std::size_t most = 256;
-        if (datagram.sources.size() < most) datagram.sources.emplace_back(source, meant);
-        return meant->to;
-    }
-    return literal;
-}
-
-/// Whether the rules let datagrams come from `source` directly, and under which address the program knows it.
-std::optional<Address> direct_address(const Datagram& datagram, const Address& source) {
-    if (const auto* way = datagram.find_way(source))
-        return way->is_direct || way->is_name_server ? std::optional(source) : std::nullopt;
-    std::optional<Address> found;
-    datagram.for_each_way([&](const Way& way) {
-        if (way.is_direct && is_same(way.direct_to, source)) found = way.to;
-    });
-    if (found) return found;
-    const auto route = route_to(source.get(), source.size, policy::Protocol::udp);
-    return route && route->refusal == 0 && route->direct ? std::optional(source) : std::nullopt;
-}
-
-struct Origin {
-    std::size_t header = 0;
-    Address shown;
-};
-
-/// Where a datagram of `size` octets came from; nothing if it is to be dropped.
-std::optional<Origin> origin_of(Datagram& datagram, const Arrival& arrival, std::size_t size,
-                                const Address& source) {
-    Origin origin;
-    const auto* association = datagram.association.load();
-    if ((association != nullptr && is_same(source, association->relay)) || is_answering(source)) {
-        std::array<std::uint8_t, longest_header> octets;
-        const auto header = parse_datagram_header(arrival.begin(size, octets));
-        if (!header || header.value.fragment != 0) return {};
-        const auto shown = address_for_program(datagram, header.value.endpoint);
-        if (!shown) return {};
-        origin = {header.size, *shown};
-    } else {
-        const auto shown = direct_address(datagram, source);
-        if (!shown) return {};
-        origin = {0, *shown};
-    }
-    const auto* peer = datagram.peer.load();
-    return peer == nullptr || is_same(peer->to, origin.shown) ? std::optional(origin) : std::nullopt;
-}
-
 } // namespace
 
 Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
@@ -300,110 +159,162 @@ void disconnect_datagram(int fd) noexcept {
     if (datagram->stage.load() == Stage::ready) datagram->end_association();
 }
 
+namespace {
+
+/// Where `message` goes; passes if no proxy has to do with it. `datagram` is that of `fd`, and made if there
+/// has to be one. `made` is the way if the Datagram has no place for another.
+Verdict<const Way*> way_of(int fd, const msghdr& message, sys::DatagramRef& datagram,
+                           std::unique_ptr<const Way>& made) {
+    using Found = Verdict<const Way*>;
+    const auto to_peer = [&] {
+        const auto* peer = datagram ? datagram->peer.load() : nullptr;
+        return peer != nullptr ? Found::done(peer) : Found::pass();
+    };
+    if (message.msg_name == nullptr) return to_peer();
+    if (message.msg_namelen < sizeof(sa_family_t)) return Found::pass(); // the kernel's to refuse
+    auto given = sys::copy_address(static_cast<const sockaddr*>(message.msg_name), message.msg_namelen);
+    if (given.family() == AF_UNSPEC) {
+        // udp_sendmsg() takes it for AF_INET, udpv6_sendmsg() for none.
+        if (domain_of(fd) != AF_INET) return to_peer();
+        if (message.msg_namelen < sizeof(sockaddr_in)) return Found::pass();
+        given.storage.ss_family = AF_INET;
+        given.size = sizeof(sockaddr_in);
+    }
+    if (datagram)
+        if (const auto* way = datagram->find_way(plain(given, datagram->domain))) return Found::done(way);
+    const int domain = datagram ? datagram->domain : domain_of(fd);
+    const auto to = plain(given, domain);
+    const auto route = route_to(to.get(), to.size, policy::Protocol::udp);
+    if (!route) return Found::pass();
+    if (route->refusal != 0) return Found::fail(route->refusal);
+    const bool is_no_concern_of_ours =
+        route->direct && !route->from_pool && !is_name_server(route->destination);
+    if (is_no_concern_of_ours && !datagram) return Found::pass();
+    if (domain == AF_INET && given.family() != AF_INET) return Found::pass(); // the kernel's to refuse
+    int error = 0;
+    made = make_way(to, *route, error);
+    if (!made) return Found::fail(error);
+    if (!datagram) datagram = sys::make_datagram(fd, domain);
+    return Found::done(datagram->add_way(made));
+}
+
+/// Sends it by `way`. `is_kept`: the way lives as long as the Datagram.
+Verdict<ssize_t> send_by(int fd, Datagram& datagram, const Way& way, bool is_kept, const msghdr& message,
+                         int flags) {
+    if (way.is_name_server) {
+        bool is_direct = false;
+        const auto answered = answer_datagram(fd, way, message, is_direct);
+        if (!answered.passed) return answered;
+        if (is_direct) return as_result(fd, send_directly(fd, way, message, flags));
+    }
+    if (way.is_direct) return as_result(fd, send_directly(fd, way, message, flags));
+    return send_by_proxy(fd, datagram, way, is_kept, message, flags);
+}
+
+/// Messages that leave by one sendmmsg() of the kernel's: those that have nothing to wait for, and of which
+/// each has its way already.
+class Batch {
+public:
+    Batch(int fd, Datagram& datagram, int flags) noexcept : fd_(fd), datagram_(datagram), flags_(flags) {}
+
+    /// False if it must go on its own, or there is no more room.
+    bool add(mmsghdr& message, const Way& way) {
+        const auto& wanted = message.msg_hdr;
+        if (size_ == most || way.is_name_server || pieces_used_ + wanted.msg_iovlen + 1 > pieces_.size())
+            return false;
+        auto& carried = carried_[size_].msg_hdr;
+        if (way.is_direct) carried = carried_directly(way, wanted);
+        else {
+            const auto* association = datagram_.association.load();
+            if (association == nullptr || asks_for_segments(wanted) ||
+                association->upstreams != way.upstreams ||
+                !(is_alive_ || (is_alive_ = is_alive(datagram_, *association))))
+                return false;
+            carried = carried_by(datagram_, *association, way, wanted, pieces_.data() + pieces_used_);
+            pieces_used_ += carried.msg_iovlen;
+        }
+        messages_[size_++] = &message;
+        return true;
+    }
+    [[nodiscard]] unsigned size() const noexcept { return size_; }
+
+    /// How many the kernel took, and it is empty then; -1 with errno if none.
+    int flush() {
+        const int sent = real::sendmmsg(fd_, carried_.data(), size_, flags_);
+        for (int i = 0; i < sent; ++i) {
+            const auto& carried = carried_[static_cast<std::size_t>(i)];
+            auto& message = *messages_[static_cast<std::size_t>(i)];
+            const bool has_header = carried.msg_hdr.msg_iovlen != message.msg_hdr.msg_iovlen;
+            const auto header = has_header ? carried.msg_hdr.msg_iov[0].iov_len : 0;
+            message.msg_len = carried.msg_len - static_cast<unsigned>(header);
+        }
+        size_ = 0;
+        pieces_used_ = 0;
+        return sent;
+    }
+
+private:
+    static constexpr unsigned most = 32;
+    std::array<mmsghdr, most> carried_;
+    std::array<mmsghdr*, most> messages_;
+    std::array<iovec, 3 * most> pieces_;
+    unsigned size_ = 0;
+    std::size_t pieces_used_ = 0;
+    bool is_alive_ = false;
+    int fd_;
+    Datagram& datagram_;
+    int flags_;
+};
+
+} // namespace
+
 Verdict<ssize_t> send_datagram(int fd, const msghdr& message, int flags) {
     auto datagram = sys::find_datagram(fd);
-    const Way* way = nullptr;
     std::unique_ptr<const Way> made;
-    int domain = datagram ? datagram->domain : 0;
-    if (message.msg_name == nullptr) {
-        if (!datagram || (way = datagram->peer.load()) == nullptr) return Verdict<ssize_t>::pass();
-    } else {
-        auto given = sys::copy_address(static_cast<const sockaddr*>(message.msg_name), message.msg_namelen);
-        // udp_sendmsg() takes an AF_INET socket's address without a family for AF_INET.
-        if (given.family() == AF_UNSPEC && message.msg_namelen >= sizeof(sockaddr_in) &&
-            domain_of(fd) == AF_INET) {
-            given.storage.ss_family = AF_INET;
-            given.size = sizeof(sockaddr_in);
-        }
-        auto to = plain(given, datagram ? domain : given.family());
-        if (datagram) way = datagram->find_way(to);
-        if (way == nullptr) {
-            const auto route = route_to(to.get(), to.size, policy::Protocol::udp);
-            if (!route) return Verdict<ssize_t>::pass();
-            if (route->refusal != 0) return Verdict<ssize_t>::fail(route->refusal);
-            const bool is_no_concern_of_ours =
-                route->direct && !route->from_pool && !is_name_server(route->destination);
-            if (is_no_concern_of_ours && !datagram) return Verdict<ssize_t>::pass();
-            if (!datagram) to = plain(given, domain = domain_of(fd));
-            if (domain == AF_INET && given.family() != AF_INET)
-                return Verdict<ssize_t>::pass(); // the kernel's to refuse
-            int error = 0;
-            made = make_way(to, *route, error);
-            if (!made) return Verdict<ssize_t>::fail(error);
-            if (!datagram) datagram = sys::make_datagram(fd, domain);
-            way = datagram->add_way(made);
-        }
-    }
+    const auto way = way_of(fd, message, datagram, made);
+    if (way.passed) return Verdict<ssize_t>::pass();
+    if (way.error != 0) return Verdict<ssize_t>::fail(way.error);
     if (const int error = datagram->error.exchange(0); error != 0) return Verdict<ssize_t>::fail(error);
-    if (way->is_name_server) {
-        bool is_direct = false;
-        const auto answered = answer_datagram(fd, *way, message, is_direct);
-        if (!answered.passed) return answered;
-        if (is_direct) return as_result(fd, send_directly(fd, *way, message, flags));
-    }
-    if (way->is_direct) return as_result(fd, send_on(fd, *datagram, *way, message, flags));
-    return send_by_proxy(fd, *datagram, *way, made == nullptr, message, flags);
+    return send_by(fd, *datagram, *way.result, made == nullptr, message, flags);
 }
 
-Verdict<ssize_t> receive_datagram(int fd, msghdr& message, int flags) {
-    const auto datagram = sys::find_datagram(fd);
-    if (!datagram || (flags & MSG_ERRQUEUE) != 0) return Verdict<ssize_t>::pass();
-    if (message.msg_iovlen > IOV_MAX - 2) return Verdict<ssize_t>::fail(EMSGSIZE);
-    if (const int error = datagram->error.exchange(0); error != 0) return Verdict<ssize_t>::fail(error);
-    for (;;) {
-        Arrival arrival(message, datagram->expected_header.load(std::memory_order_relaxed));
-        Address source;
-        auto carried = message;
-        carried.msg_name = &source.storage;
-        carried.msg_namelen = sizeof source.storage;
-        carried.msg_iov = arrival.pieces();
-        carried.msg_iovlen = arrival.count();
-        const auto got =
-            real::recvmsg(fd, &carried, flags | MSG_TRUNC); // the result is the datagram's whole size
-        if (got < 0) return as_result(fd, got);
-        const auto size = static_cast<std::size_t>(got);
-        source.size = carried.msg_namelen;
-        if (got == 0 && source.size == 0) { // no datagram has come, but the end: shutdown()
-            message.msg_flags = 0;
-            message.msg_namelen = 0;
-            return Verdict<ssize_t>::done(0);
-        }
-        const auto origin = origin_of(*datagram, arrival, size, source);
-        if (!origin) {
-            if ((flags & MSG_PEEK) != 0) real::recv(fd, nullptr, 0, MSG_DONTWAIT);
-            continue;
-        }
-        arrival.settle(size, origin->header);
-        if (origin->header >= 10 && origin->header <= 255)
-            datagram->expected_header.store(static_cast<std::uint8_t>(origin->header),
-                                            std::memory_order_relaxed);
-        const auto payload = size - origin->header;
-        const bool is_cut = payload > arrival.room();
-        if (message.msg_name != nullptr) {
-            std::memcpy(message.msg_name, &origin->shown.storage,
-                        std::min(message.msg_namelen, origin->shown.size));
-            message.msg_namelen = origin->shown.size;
-        }
-        message.msg_controllen = carried.msg_controllen;
-        message.msg_flags = (carried.msg_flags & ~MSG_TRUNC) | (is_cut ? MSG_TRUNC : 0);
-        return Verdict<ssize_t>::done(
-            static_cast<ssize_t>(is_cut && (flags & MSG_TRUNC) == 0 ? arrival.room() : payload));
+Verdict<> send_datagrams(int fd, mmsghdr* messages, unsigned count, int flags) {
+    auto datagram = sys::find_datagram(fd);
+    if (!datagram) return Verdict<>::pass();
+    if (const int error = datagram->error.exchange(0); error != 0) return Verdict<>::fail(error);
+    Batch batch(fd, *datagram, flags);
+    int done = 0;
+    // As the kernel has it: they go in their order, up to the first failure, which counts if nothing went.
+    const auto stopped = [&done](int error) {
+        return done > 0 ? Verdict<>::done(done) : Verdict<>::fail(error);
+    };
+    /// 0, or why not all of the batch has gone.
+    const auto flush = [&] {
+        const int wanted = static_cast<int>(batch.size());
+        if (wanted == 0) return 0;
+        const int sent = batch.flush();
+        done += std::max(sent, 0);
+        return sent == wanted ? 0 : sent < 0 ? errno : EAGAIN;
+    };
+    for (unsigned i = 0; i < std::min<unsigned>(count, IOV_MAX); ++i) {
+        auto& message = messages[i];
+        auto named = message.msg_hdr;
+        if (named.msg_namelen == 0) named.msg_name = nullptr;
+        std::unique_ptr<const Way> made;
+        const auto way = way_of(fd, named, datagram, made);
+        if (!way.passed && way.error == 0 && made == nullptr && batch.add(message, *way.result)) continue;
+        if (const int error = flush(); error != 0) return stopped(error);
+        if (way.error != 0) return stopped(way.error);
+        if (!way.passed && made == nullptr && batch.add(message, *way.result)) continue;
+        auto sent = way.passed ? Verdict<ssize_t>::pass()
+                               : send_by(fd, *datagram, *way.result, made == nullptr, named, flags);
+        if (sent.passed) sent = as_result(fd, real::sendmsg(fd, &message.msg_hdr, flags));
+        if (sent.error != 0) return stopped(sent.error);
+        message.msg_len = static_cast<unsigned>(sent.result);
+        ++done;
     }
-}
-
-Verdict<> pending_octets(int fd, int* octets) {
-    const auto datagram = sys::find_datagram(fd);
-    if (!datagram || octets == nullptr) return Verdict<>::pass();
-    // Of the datagram that the program would get: others are taken away by the look.
-    msghdr message{};
-    std::array<std::uint8_t, 1> none;
-    iovec piece{none.data(), 0};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    const auto next = receive_datagram(fd, message, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
-    if (next.passed) return Verdict<>::pass();
-    *octets = next.error == 0 ? static_cast<int>(next.result) : 0;
-    return Verdict<>::done(0);
+    const int error = flush();
+    return error != 0 ? stopped(error) : Verdict<>::done(done);
 }
 
 std::optional<Address> datagram_peer(int fd) noexcept {

@@ -21,6 +21,9 @@ Verdict<ssize_t> send_datagram(int fd, const msghdr& message, int flags);
 /// recvmsg(): passes for a socket that has nothing to do with a proxy. What does not come from the
 /// association's relay or from where the rules let datagrams go directly is not received at all.
 Verdict<ssize_t> receive_datagram(int fd, msghdr& message, int flags);
+/// sendmmsg() and recvmmsg(): by as few system calls as can be.
+Verdict<> send_datagrams(int fd, mmsghdr* messages, unsigned count, int flags);
+Verdict<> receive_datagrams(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout);
 /// FIONREAD: the octets of the next datagram.
 Verdict<> pending_octets(int fd, int* octets);
 

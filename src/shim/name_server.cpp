@@ -9,7 +9,6 @@
 #include "sys/rules.hpp"
 
 #include <atomic>
-#include <cstring>
 #include <memory>
 
 namespace socksify::shim {
@@ -134,8 +133,7 @@ Verdict<ssize_t> answer_datagram(int fd, const sys::Way& server, const msghdr& m
 
 bool is_answering(const Address& source) noexcept {
     const auto* known = place_of(source.family()).load();
-    return known != nullptr && known->address.size == source.size &&
-           std::memcmp(&known->address.storage, &source.storage, source.size) == 0;
+    return known != nullptr && known->address == source;
 }
 
 } // namespace socksify::shim

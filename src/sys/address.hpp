@@ -4,6 +4,7 @@
 #include "socksify/endpoint.hpp"
 
 #include <cstdint>
+#include <cstring>
 #include <netinet/in.h>
 #include <optional>
 #include <sys/socket.h>
@@ -24,6 +25,10 @@ struct Address {
 
     [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
     [[nodiscard]] int family() const noexcept { return storage.ss_family; }
+
+    friend bool operator==(const Address& a, const Address& b) noexcept {
+        return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
+    }
 };
 
 /// AF_UNIX; `path` of at most 107 octets.

@@ -6,7 +6,6 @@
 #include "sys/real.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <mutex>
 
@@ -65,10 +64,6 @@ namespace {
 
 constinit DatagramTable table{};
 
-bool is_same(const Address& a, const Address& b) noexcept {
-    return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
-}
-
 std::size_t bucket_of(const Address& address, std::size_t buckets) noexcept {
     const auto* octets = reinterpret_cast<const unsigned char*>(&address.storage);
     std::size_t sum = 0;
@@ -90,7 +85,7 @@ void DatagramTable::renew_in_child() {
 const Way* Datagram::find_way(const Address& to) const noexcept {
     for (const auto* way = ways_[bucket_of(to, buckets)].load(std::memory_order_acquire); way != nullptr;
          way = way->next)
-        if (is_same(way->to, to)) return way;
+        if (way->to == to) return way;
     return nullptr;
 }
 

@@ -102,6 +102,7 @@ sendto = 4
 recvfrom = 4 'five' from 203.0.113.80:7, 16 octets
 """
 DIRECT = {"rules": [{"destination": "203.0.113.81/32", "protocol": "udp", "route": "direct"}]}
+ALL_DIRECT = {"rules": [{"protocol": "udp", "route": "direct"}]}
 SHORT = (b"", b"\0", b"\0\0\0", b"\0\0\0\1\x7f\0\0\1\0", b"\0\0\0\3\xffabc", b"\0\0\0\x09garbage garbage garbage")
 FRAGMENTS = (b"\0\0\1" + on_the_wire("203.0.113.80", 7) + b"part", b"\0\0\x82" + on_the_wire("203.0.113.80", 7) + b"end")
 
@@ -178,8 +179,24 @@ PROXIES = [
     ),
 ]
 
+GARBAGE = (Script(datagrams=Datagrams(answer=after(*SHORT[3:5]))),)  # as much as SO_RCVBUF has room for
+BATCHES = [
+    *through_both("batches", "udp_batches many {echo}"),
+    *through_both("batches, IPv6", "udp_batches many {echo6}"),
+    Case("datagrams / batches, mapped", "udp_batches many {mapped}"),
+    Case("datagrams / batches among garbage", "udp_batches many {echo}", proxies=GARBAGE),
+    *through_both("batches to several", "udp_batches mixed {echo} {other}"),
+    Case("datagrams / batches to several, some direct", "udp_batches mixed {echo} {other}", rules=DIRECT, direct=True),
+    Case("datagrams / batches to several, all direct", "udp_batches mixed {echo} {other}", rules=ALL_DIRECT, direct=True),
+    *through_both("batches that wait", "udp_batches waits {echo}"),
+    Case("datagrams / batches that wait among garbage", "udp_batches waits {echo}", proxies=GARBAGE),
+    *through_both("rooms side by side", "udp_batches rooms {echo}"),
+    Case("datagrams / rooms side by side among garbage", "udp_batches rooms {echo}", proxies=GARBAGE),
+]
+
 CASES = [
     *CALLS,
+    *BATCHES,
     *through_both("several at once", "udp_calls several {echo}"),
     *through_both("of nothing", "udp_calls nothing {echo}"),
     *through_both("in pieces", "udp_calls pieces {echo}"),

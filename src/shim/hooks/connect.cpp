@@ -17,12 +17,15 @@ EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
 namespace {
 
 using shim::Send;
+using socksify::sys::fd_marks;
+using socksify::sys::FdMarks;
 
 /// Sends as it is, without its address, or as a datagram, as before_send() has it.
 template <class AsItIs>
 ssize_t send_named(int fd, const msghdr& message, int flags, AsItIs as_it_is) {
     auto how = Send::as_it_is;
     const auto judge = [&]() -> shim::Verdict<ssize_t> {
+        if (fd_marks.has(fd, FdMarks::datagram)) return shim::send_datagram(fd, message, flags);
         const auto verdict =
             shim::before_send(fd, static_cast<const sockaddr*>(message.msg_name), message.msg_namelen, flags);
         if (verdict.error != 0) return shim::Verdict<ssize_t>::fail(verdict.error);
@@ -62,10 +65,9 @@ ssize_t send_message(int fd, const msghdr& message, int flags) {
         return send_named(fd, message, flags, as_it_is);
     auto unaddressed = message; // for the kernel, an address without octets is none
     unaddressed.msg_name = nullptr;
-    using socksify::sys::fd_marks;
     const auto judge = [&] {
-        return fd_marks.has(fd, socksify::sys::FdMarks::failed) ? shim::transfer_after_failure(fd)
-                                                                : shim::send_datagram(fd, unaddressed, flags);
+        return fd_marks.has(fd, FdMarks::failed) ? shim::transfer_after_failure(fd)
+                                                 : shim::send_datagram(fd, unaddressed, flags);
     };
     return shim::settle(judge, as_it_is);
 }
@@ -84,14 +86,21 @@ EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 }
 
 EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-    const bool judged = messages != nullptr &&
-                        (socksify::sys::fd_marks.has(fd, socksify::sys::FdMarks::datagram) ||
-                         std::any_of(messages, messages + count, [](const mmsghdr& m) {
-                             return m.msg_hdr.msg_name != nullptr || shim::passes_descriptors(m.msg_hdr);
-                         }));
+    const bool judged =
+        messages != nullptr &&
+        (fd_marks.has(fd, FdMarks::datagram) || std::any_of(messages, messages + count, [](const mmsghdr& m) {
+             return m.msg_hdr.msg_name != nullptr || shim::passes_descriptors(m.msg_hdr);
+         }));
     if (!judged) return real::sendmmsg(fd, messages, count, flags);
-    // Each on its own, as the kernel sends them: those before a failure have gone, and are counted.
+    // Each on its own, as the kernel sends them: those before a failure have gone, and are counted. The first
+    // one to a proxy makes the socket one of ours, which sends all the others at once.
     for (unsigned i = 0; i < count; ++i) {
+        if (fd_marks.has(fd, FdMarks::datagram)) {
+            const auto sent =
+                shim::settle([&] { return shim::send_datagrams(fd, messages + i, count - i, flags); },
+                             [&] { return real::sendmmsg(fd, messages + i, count - i, flags); });
+            return sent >= 0 ? static_cast<int>(i) + sent : i > 0 ? static_cast<int>(i) : -1;
+        }
         const auto sent = sendmsg(fd, &messages[i].msg_hdr, flags);
         if (sent < 0) return i > 0 ? static_cast<int>(i) : -1;
         messages[i].msg_len = static_cast<unsigned>(sent);

@@ -10,8 +10,6 @@
 #include <algorithm>
 #include <climits>
 #include <cstdarg>
-#include <cstdint>
-#include <ctime>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
@@ -144,44 +142,17 @@ EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
                         [&] { return real::recvmsg(fd, message, flags); });
 }
 
-namespace {
-
-constexpr std::int64_t per_second = 1'000'000'000;
-
-bool is_a_time(const timespec& time) noexcept {
-    return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < per_second;
-}
-std::int64_t nanoseconds_of(const timespec& time) noexcept {
-    constexpr time_t long_enough = 1'000'000'000;
-    return std::min(time.tv_sec, long_enough) * per_second + time.tv_nsec;
-}
-std::int64_t now() noexcept {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return nanoseconds_of(time);
-}
-
-} // namespace
-
 EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+    const auto call = [&] { return real::recvmmsg(fd, messages, count, flags, timeout); };
     if (!is_ours(fd)) [[likely]]
-        return real::recvmmsg(fd, messages, count, flags, timeout);
-    if (timeout != nullptr && !is_a_time(*timeout)) return (errno = EINVAL, -1);
-    // Each on its own. As in the kernel, `timeout` is looked at between two of them, and so never cuts a wait
-    // short.
-    const auto end = timeout != nullptr ? now() + nanoseconds_of(*timeout) : 0;
-    const int once = flags & ~MSG_WAITFORONE;
-    for (unsigned i = 0; i < count; ++i) {
-        const bool may_wait = i == 0 || (flags & MSG_WAITFORONE) == 0;
-        const auto received = ::recvmsg(fd, &messages[i].msg_hdr, once | (may_wait ? 0 : MSG_DONTWAIT));
-        if (received < 0) return i > 0 ? static_cast<int>(i) : -1;
-        messages[i].msg_len = static_cast<unsigned>(received);
-        if (timeout == nullptr) continue;
-        const auto left = std::max<std::int64_t>(end - now(), 0);
-        *timeout = {left / per_second, left % per_second};
-        if (left == 0) return static_cast<int>(i + 1);
-    }
-    return static_cast<int>(count);
+        return call();
+    const auto judge = [&]() -> shim::Verdict<> {
+        if (!fd_marks.has(fd, FdMarks::failed))
+            return shim::receive_datagrams(fd, messages, count, flags, timeout);
+        const auto transfer = shim::transfer_after_failure(fd);
+        return {transfer.passed, static_cast<int>(transfer.result), transfer.error};
+    };
+    return shim::settle(judge, call);
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
