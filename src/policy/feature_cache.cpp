@@ -120,6 +120,19 @@ void FeatureCache::forget(std::size_t upstream, Time now) {
     if (until > now) add({upstream, until, 0, State::contradicted, nullptr, {}}, now);
 }
 
+void FeatureCache::remember_refusal(std::size_t upstream, Command command, Time now, Lifetime lifetime) {
+    std::erase_if(refusals_, [&](const Refusal& old) {
+        return now >= old.expires || (old.upstream == upstream && old.command == command);
+    });
+    refusals_.push_back({upstream, command, after(now, lifetime)});
+}
+
+bool FeatureCache::is_refused(std::size_t upstream, Command command, Time now) const noexcept {
+    return std::any_of(refusals_.begin(), refusals_.end(), [&](const Refusal& known) {
+        return known.upstream == upstream && known.command == command && now < known.expires;
+    });
+}
+
 void FeatureCache::add(Entry entry, Time now) {
     std::erase_if(entries_, [&](const Entry& old) { return now >= old.expires; });
     if (entries_.size() >= most_entries) entries_.erase(entries_.begin());

@@ -77,6 +77,10 @@ public:
     /// proxy is not asked again before what it said would have expired (it would say the same again).
     void forget(std::size_t upstream, Time now);
 
+    /// The proxy has no such command, as it said when it was given one (REP 07): no use in another.
+    void remember_refusal(std::size_t upstream, Command command, Time now, Lifetime lifetime);
+    [[nodiscard]] bool is_refused(std::size_t upstream, Command command, Time now) const noexcept;
+
 private:
     /// A bit per circumstance that counts.
     using Mask = std::uint8_t;
@@ -99,11 +103,18 @@ private:
         std::optional<bool> held;
     };
 
+    struct Refusal {
+        std::size_t upstream;
+        Command command;
+        Time expires;
+    };
+
     static Mask scope_of(const FeatureList& list);
     void add(Entry entry, Time now);
 
-    std::vector<Entry> entries_; // the oldest first
-    std::vector<Habits> habits_; // by upstream
+    std::vector<Entry> entries_;    // the oldest first
+    std::vector<Habits> habits_;    // by upstream
+    std::vector<Refusal> refusals_; // one of each upstream and command
 };
 
 } // namespace socksify::policy

@@ -373,8 +373,15 @@ void Dial::on_shaken() {
     // A connection that was to be held and is not, or a command that fails on it alone, contradicts the list,
     // too.
     const bool relied = relied_on_features_ || plan_.exchange == Exchange::features_then_command;
-    const auto consequence = policy::consequence_of(*handshake_, relied);
+    const bool foretold = lacks_command_ && handshake_->phase() == Phase::command;
+    const auto consequence = policy::consequence_of(*handshake_, relied && !foretold);
     using Next = policy::Consequence::Next;
+    // CONNECT is refused so for a destination's sake, too.
+    if (purpose_ == Purpose::associate && consequence.next == Next::give_up &&
+        consequence.error == EOPNOTSUPP)
+        upstreams::with_features([&](auto& cache) {
+            cache.remember_refusal(upstream_, plan_.command, Clock::now(), config().feature_lifetime);
+        });
     switch (consequence.next) {
     case Next::give_up: return end(consequence.error);
     case Next::next_upstream: disconnect(); return upstream_failed(consequence.error);
@@ -411,6 +418,15 @@ bool Dial::make_probe_plan() {
 bool Dial::make_plan() {
     const auto& upstream = config();
     const auto now = Clock::now();
+    const bool associates = purpose_ == Purpose::associate;
+    lacks_command_ = false;
+    if (associates && upstreams::with_features([&](const auto& cache) {
+            return cache.is_refused(upstream_, Command::udp_associate, now);
+        })) {
+        log::line(Level::info, "%s: has refused UDP ASSOCIATE before", upstream.name.c_str());
+        end(EOPNOTSUPP);
+        return false;
+    }
     policy::Knowledge known;
     policy::Circumstances at;
     std::optional<Method> only_method;
@@ -434,7 +450,6 @@ bool Dial::make_plan() {
     }
     relied_on_features_ = known.features != nullptr;
 
-    const bool associates = purpose_ == Purpose::associate;
     const auto plan =
         policy::make_plan(upstream, known, associates ? Command::udp_associate : Command::connect,
                           associates ? Endpoint{} : destination_, only_method);
@@ -483,6 +498,7 @@ void Dial::learn() {
     at.destination = plan_.host_of_interest.host;
     at.client = sys::local_host(carrier_.fd);
     auto list = handshake_->take_features();
+    lacks_command_ = !no_features && list.supports(plan_.command) == Support::no;
     log::line(Level::info, "%s: %s", config().name.c_str(),
               no_features ? "has no LIST-FEATURES" : "listed its features");
     upstreams::with_features([&](auto& cache) {

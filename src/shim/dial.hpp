@@ -108,6 +108,7 @@ private:
     Purpose purpose_;
     State state_ = State::next_upstream;
     bool relied_on_features_ = false; // of the plan under way
+    bool lacks_command_ = false;      // the list that came on this connection
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
     bool asked_ = false;              // once is enough for one destination
     bool touched_ = false;            // the socket is no longer as the program gave it

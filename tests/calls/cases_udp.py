@@ -85,9 +85,18 @@ connect = 0
 send = 5
 at once
 recv = -1 EOPNOTSUPP
+send = -1 EOPNOTSUPP
+at once
+recv = -1 EAGAIN
+""".lstrip()
+REFUSED_BY_RULES_LATER = """
+connect = 0
 send = 5
 at once
-recv = -1 EOPNOTSUPP
+recv = -1 EACCES
+send = 5
+at once
+recv = -1 EACCES
 """.lstrip()
 ENDS = """
 connect = 0
@@ -162,11 +171,43 @@ PROXIES = [
         "closed_early {echo}",
         "failures 0\nclose = 0\nrecv = -1 EAGAIN\n" + EXCHANGE,
     ),
+    # It is asked once, and remembered.
     Case(
         "datagrams / refused",
         "udp_proxies refused {echo}",
-        says=REFUSED_BLOCKING + REFUSED_LATER,
+        says=REFUSED_BLOCKING * 2,
         proxies=(Script(at={Stage.REQUEST: send(rep(7))}),),
+        sees=("offers 00; associate 0.0.0.0:0",),
+    ),
+    Case(
+        "datagrams / refused, non-blocking",
+        "udp_proxies refused {echo} nonblocking",
+        says=REFUSED_LATER + REFUSED_BLOCKING,
+        proxies=(Script(at={Stage.REQUEST: send(rep(7))}),),
+        sees=("offers 00; associate 0.0.0.0:0",),
+    ),
+    Case(
+        "datagrams / refused, but not for good",
+        "udp_proxies refused {echo}",
+        says=REFUSED_BLOCKING.replace("EOPNOTSUPP", "EACCES") + REFUSED_BY_RULES_LATER,
+        proxies=(Script(at={Stage.REQUEST: send(rep(2))}),),
+        sees=("offers 00; associate 0.0.0.0:0",) * 4,
+    ),
+    Case(
+        "datagrams / refused, as the list has it",
+        "udp_proxies refused {echo}",
+        says=REFUSED_BLOCKING * 2,
+        proxies=(Script(at={Stage.FEATURES: list_features(fdl(without=((0x04, 0x03),))), Stage.REQUEST: send(rep(7))}),),
+        upstream={"discover": "inline"},
+        sees=("offers 00; features, held, for 0.0.0.0:0; associate 0.0.0.0:0",),
+    ),
+    Case(
+        "datagrams / refused, though it is in the list",
+        "udp_proxies refused {echo}",
+        says=REFUSED_BLOCKING * 2,
+        proxies=(Script(at={Stage.FEATURES: list_features(fdl()), Stage.REQUEST: send(rep(7))}),),
+        upstream={"discover": "inline"},
+        sees=("offers 00; associate 0.0.0.0:0", "offers 00; features, held, for 0.0.0.0:0; associate 0.0.0.0:0"),
     ),
     Case(
         "datagrams / not in the list",

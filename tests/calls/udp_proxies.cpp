@@ -64,10 +64,12 @@ void ends(const Arguments& words) {
     }
 }
 
-/// DESTINATION: what a proxy that won't leads to, on both kinds of socket.
+/// DESTINATION [nonblocking]: what a proxy that won't leads to, on both kinds of socket, of which one is
+/// first.
 void refused(const Arguments& words) {
     const auto to = address_of(words[0]);
-    for (const int type : {0, 0 + SOCK_NONBLOCK}) {
+    const int first = words.size() > 1 ? SOCK_NONBLOCK : 0;
+    for (const int type : {first, SOCK_NONBLOCK - first}) {
         const int fd = udp_socket(to.family(), type);
         told("connect", connect_to(fd, to));
         for (int i = 0; i < 2; ++i) {

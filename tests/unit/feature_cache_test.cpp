@@ -243,6 +243,22 @@ TEST_CASE("a contradicted list is forgotten, and not asked for again before it w
     CHECK(cache.ask_now(proxy + 2, anywhere, start));
 }
 
+TEST_CASE("a refused command is remembered for its lifetime, for that proxy and command alone") {
+    FeatureCache cache;
+    constexpr auto refused = Command::udp_associate;
+    CHECK_FALSE(cache.is_refused(proxy, refused, start));
+    cache.remember_refusal(proxy, refused, start, lifetime);
+    CHECK(cache.is_refused(proxy, refused, start + lifetime - 1ns));
+    CHECK_FALSE(cache.is_refused(proxy, refused, start + lifetime));
+    CHECK_FALSE(cache.is_refused(proxy, Command::connect, start));
+    CHECK_FALSE(cache.is_refused(proxy + 1, refused, start));
+    cache.forget(proxy, start); // it came of no list
+    cache.remember(proxy, anywhere, list("a"), start, lifetime);
+    CHECK(cache.is_refused(proxy, refused, start));
+    cache.remember_refusal(proxy, refused, start + 1s, FeatureCache::Lifetime::max());
+    CHECK(cache.is_refused(proxy, refused, start + 24h * 36500));
+}
+
 TEST_CASE("a list outlives the cache's interest in it") {
     FeatureCache cache;
     cache.remember(proxy, anywhere, list("a"), start, lifetime);
