@@ -105,7 +105,7 @@ private:
 
 public:
     /// Under `mutex`.
-    void set_association(std::unique_ptr<const Association> association);
+    void set_association(std::unique_ptr<const Association> made);
 };
 
 /// A Datagram that does not go as long as this lives.

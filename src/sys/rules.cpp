@@ -77,7 +77,7 @@ Rules refuse_everything(std::string source, std::vector<std::string> problems, p
     return none;
 }
 
-Rules refuse_for_now(std::string source, int error) {
+Rules refuse_for_now(const std::string& source, int error) {
     auto none = refuse_everything(source, {source + ": " + strerrordesc_np(error)}, policy::Loopback::block);
     none.for_now = may_pass(error);
     return none;

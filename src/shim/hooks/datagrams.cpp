@@ -126,7 +126,7 @@ EXPORT ssize_t recvfrom(int fd, void* octets, size_t count, int flags, sockaddr*
         message.msg_namelen = *size;
     }
     const auto received = shim::settle([&] { return judge_receive(fd, message, flags); }, call);
-    if (received >= 0 && message.msg_name != nullptr) *size = message.msg_namelen;
+    if (received >= 0 && size != nullptr && message.msg_name != nullptr) *size = message.msg_namelen;
     return received;
 }
 EXPORT ssize_t __recvfrom_chk(int fd, void* octets, size_t count, size_t room, int flags, sockaddr* address,
