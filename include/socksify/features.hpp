@@ -28,12 +28,20 @@ constexpr std::uint8_t subtag_scope = 0x10; ///< of Tag::fdl
 /// mean nothing.
 constexpr std::string_view extension_set = "socksify";
 constexpr std::uint8_t subtag_extension_set = 0x00; ///< of Tag::extension
+constexpr std::uint8_t subtag_pipelining = 0x01;    ///< of Tag::extension: one octet, an Ahead
 
 /// Octets in the value of COMMAND-02: what BIND makes of its DST. Of a list without them nothing is known.
 enum class BindFeature : std::uint8_t {
     honours_port = 0x01,   ///< DST.PORT is listened on, or the request fails
     peer_filter = 0x02,    ///< DST.ADDR is the only peer that may connect; zeros: any
     listen_address = 0x03, ///< DST.ADDR is what is listened on
+};
+
+/// What a server takes before it has answered what came earlier on the connection (doc/wire.md).
+enum class Ahead : std::uint8_t {
+    unsaid = 0,
+    messages = 1, ///< greeting, password and request in one segment
+    data = 2,     ///< and behind them what is for the destination
 };
 
 /// Octets in the value of FDL-SCOPE: what else the answer would depend on.
@@ -85,6 +93,9 @@ public:
     [[nodiscard]] bool depends_on(Scope scope) const noexcept {
         return has(Tag::fdl, subtag_scope, static_cast<std::uint8_t>(scope));
     }
+
+    /// `80 01`, in a list that names the `extension_set`.
+    [[nodiscard]] Ahead ahead() const noexcept;
 
     /// The list in wire form without END; `encode` adds it.
     [[nodiscard]] Bytes octets() const noexcept { return octets_; }

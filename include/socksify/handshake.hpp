@@ -23,6 +23,9 @@ struct ClientPlan {
     MethodList methods{Method::none}; ///< offered, in this order: none and password
     std::string_view username;        ///< for Method::password; owned by the caller while the machine lives
     std::string_view password;
+    /// The greeting and all messages up to the first command in one send, without an answer in between. Only
+    /// for a server that is known to take that, and only with one method offered: with more it means nothing.
+    bool pipelined = false;
 };
 
 /// Where a handshake stands, or stood when it failed.
@@ -107,11 +110,13 @@ private:
     void on_features_reply(const ReplyMessage& reply);
     void on_features_complete();
     void on_command_reply(const ReplyMessage& reply);
-    void take_message();
+    /// Takes one message from the front of `in_`; false if there is no whole one, or none is awaited.
+    bool take_message();
+    void put_message(State state);
     [[nodiscard]] std::size_t lacking() const noexcept;
 
     ClientPlan plan_;
-    Message<3 + 255 + 255> out_; // the largest message: RFC 1929's
+    Message<3 + (3 + 255 + 255) + (3 + longest_endpoint)> out_; // one of each, pipelined
     std::size_t out_sent_ = 0;
     Message<3 + longest_endpoint> in_;
     ReplyMessage reply_{Reply::succeeded, 0, {}};
@@ -121,6 +126,7 @@ private:
     State state_ = State::send_greeting;
     Phase phase_ = Phase::greeting;
     Failure failure_ = Failure::none;
+    unsigned ahead_ = 0; ///< messages that have left before their turn
     bool held_ = false;
     bool has_features_ = false;
     bool peer_is_due_ = false; ///< of a BIND: its second reply has not come

@@ -224,6 +224,9 @@ private:
         }
         const auto type = question_.destination.host.type();
         add("offered", joined(methods));
+        add("sent", plan.handshake.pipelined ? "greeting to request in one send"
+                                             : "one message after the other, as far as is known");
+        json["pipelined"] = plan.handshake.pipelined;
         const std::string told = is_udp ? "UDP ASSOCIATE, and datagrams for " : "CONNECT to ";
         add("told", plan.resolve_first
                         ? told + "the address that this machine finds for " +

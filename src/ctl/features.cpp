@@ -27,6 +27,7 @@ public:
                  {"hold", list_.persistent()
                               ? "LIST-FEATURES can hold the connection for the command that follows"
                               : "no: LIST-FEATURES wants a connection of its own"},
+                 {"pipelining", ahead_text(list_.ahead())},
                  {"holds for", scope_text()}};
         for (const auto& [name, text] : server_) out.emplace_back(name, text);
         for (const auto& text : extensions_) out.emplace_back("extensions", text);
@@ -35,16 +36,30 @@ public:
     }
 
     [[nodiscard]] Json json() const {
-        Json out{
-            {"versions", versions_},      {"address_types", types_json_},     {"methods", methods_json_},
-            {"commands", commands_json_}, {"persistent", list_.persistent()}, {"scope", scope_},
-            {"server", server_json_},     {"extension_sets", sets_json_},     {"unknown", unknown_json_}};
+        Json out{{"versions", versions_},
+                 {"address_types", types_json_},
+                 {"methods", methods_json_},
+                 {"commands", commands_json_},
+                 {"persistent", list_.persistent()},
+                 {"scope", scope_},
+                 {"pipelining", static_cast<unsigned>(list_.ahead())},
+                 {"server", server_json_},
+                 {"extension_sets", sets_json_},
+                 {"unknown", unknown_json_}};
         const auto whole = list_.encode();
         out["octets"] = hex_digits(whole);
         return out;
     }
 
 private:
+    static std::string ahead_text(Ahead ahead) {
+        switch (ahead) {
+        case Ahead::unsaid: return "not said";
+        case Ahead::messages: return "greeting, password and request in one segment";
+        case Ahead::data: return "greeting, password and request in one segment, and data behind them";
+        }
+        return "";
+    }
     static std::string with_value(const std::string& name, Bytes value) {
         return value.empty() ? name : name + " [" + hex(value) + "]";
     }
@@ -71,6 +86,7 @@ private:
             return;
         case Tag::server: return take_server(feature);
         case Tag::extension:
+            if (feature.subtag == subtag_pipelining && list_.ahead() != Ahead::unsaid) return;
             if (feature.subtag != subtag_extension_set) return take_unknown(feature);
             extensions_.push_back(shown(as_text(feature.value)));
             sets_json_.push_back(std::string(as_text(feature.value)));

@@ -19,6 +19,13 @@ enum class Discover : std::uint8_t {
     off,        ///< never; only RFC 1928 is spoken
 };
 
+/// Whether greeting, password and request go to an upstream in one send.
+enum class Pipeline : std::uint8_t {
+    automatic, ///< "auto": if it has said, or shown, that it takes that
+    off,
+    always, ///< the user says that it does
+};
+
 /// What becomes of a name when the upstream takes addresses only.
 enum class WithoutNames : std::uint8_t { fail, resolve };
 
@@ -43,6 +50,7 @@ struct Upstream {
     std::chrono::milliseconds handshake_timeout{30'000}; ///< for authentication, and again for the command
     std::chrono::milliseconds discover_timeout{3'000};   ///< for the list of features
     std::chrono::seconds feature_lifetime{3'600}; ///< how long that list, or the lack of one, is believed
+    Pipeline pipelining = Pipeline::automatic;
     WithoutNames without_names = WithoutNames::fail;
     unsigned line = 0; ///< in the rules file; 0 if it came from a URL
 };

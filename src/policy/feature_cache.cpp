@@ -55,7 +55,7 @@ Knowledge FeatureCache::find(std::size_t upstream, const Circumstances& at, Time
         return entry.upstream == upstream && is_knowledge && now < entry.expires && entry.covers(key);
     });
     if (newest == entries_.rend()) return {};
-    return {newest->state == State::none ? Known::none : Known::listed, newest->features};
+    return {newest->state == State::none ? Known::none : Known::listed, newest->features, {}, {}};
 }
 
 bool FeatureCache::depends_on(std::size_t upstream, Scope scope) const noexcept {
@@ -91,11 +91,13 @@ void FeatureCache::give_back_all() noexcept {
 
 void FeatureCache::remember(std::size_t upstream, const Circumstances& at, FeatureList list, Time now,
                             Lifetime lifetime) {
-    if (upstream >= habits_.size()) habits_.resize(upstream + 1);
-    habits_[upstream] = {scope_of(list), at.method, list.persistent()};
+    auto& habits = habits_of(upstream);
+    habits.scope = scope_of(list);
+    habits.method = at.method;
+    habits.held = list.persistent();
     Entry answer{upstream,
                  after(now, lifetime),
-                 habits_[upstream].scope,
+                 habits.scope,
                  State::listed,
                  std::make_shared<const FeatureList>(std::move(list)),
                  normal(at)};
@@ -108,6 +110,24 @@ void FeatureCache::remember(std::size_t upstream, const Circumstances& at, Featu
 void FeatureCache::remember_none(std::size_t upstream, Time now, Lifetime lifetime) {
     std::erase_if(entries_, [&](const Entry& entry) { return entry.upstream == upstream; });
     add({upstream, after(now, lifetime), 0, State::none, nullptr, {}}, now);
+}
+
+void FeatureCache::remember_pipelining(std::size_t upstream, Pipelining seen, Method method, Time now,
+                                       Lifetime lifetime) {
+    auto& habits = habits_of(upstream);
+    habits.method = method;
+    habits.pipelining = seen;
+    habits.pipelining_expires = after(now, lifetime);
+}
+
+Pipelining FeatureCache::pipelining_of(std::size_t upstream, Time now) const noexcept {
+    if (upstream >= habits_.size() || now >= habits_[upstream].pipelining_expires) return Pipelining::unknown;
+    return habits_[upstream].pipelining;
+}
+
+FeatureCache::Habits& FeatureCache::habits_of(std::size_t upstream) {
+    if (upstream >= habits_.size()) habits_.resize(upstream + 1);
+    return habits_[upstream];
 }
 
 void FeatureCache::forget(std::size_t upstream, Time now) {

@@ -33,9 +33,14 @@ enum class Known : std::uint8_t {
     listed,
 };
 
+/// Whether a proxy takes greeting, password and request in one segment, as seen (doc/wire.md, "Pipelining").
+enum class Pipelining : std::uint8_t { unknown, refused, tolerated };
+
 struct Knowledge {
     Known known = Known::unknown;
     std::shared_ptr<const FeatureList> features; ///< set exactly when `listed`
+    Pipelining pipelining = Pipelining::unknown; ///< whatever a list says of it
+    std::optional<Method> method{};              ///< that the proxy chose when last seen
 };
 
 /// `upstream` is a small number, the upstream's place in the rules.
@@ -52,7 +57,8 @@ public:
     /// Whether the last list of that upstream depends on `scope`. If on the destination, LIST-FEATURES must
     /// carry it. Outlives the list, so that the question after the expiry is the right one at once.
     [[nodiscard]] bool depends_on(std::size_t upstream, Scope scope) const noexcept;
-    /// The method that was in use when the last list came: the one to expect before it has been negotiated.
+    /// The method that was in use when the last list came, or when pipelining was tried: the one to expect
+    /// before it has been negotiated.
     [[nodiscard]] std::optional<Method> last_method(std::size_t upstream) const noexcept;
     /// Whether the last list announced held connections; nothing if there has been no list.
     [[nodiscard]] std::optional<bool> held_before(std::size_t upstream) const noexcept;
@@ -72,6 +78,12 @@ public:
                   Lifetime lifetime);
     /// The proxy has no LIST-FEATURES, for anybody.
     void remember_none(std::size_t upstream, Time now, Lifetime lifetime);
+
+    /// What has been seen of its pipelining, and the method that it chose then. `pipelining_of` gives it
+    /// back.
+    void remember_pipelining(std::size_t upstream, Pipelining seen, Method method, Time now,
+                             Lifetime lifetime);
+    [[nodiscard]] Pipelining pipelining_of(std::size_t upstream, Time now) const noexcept;
 
     /// The proxy contradicted what it had listed: nothing is known any more, for any circumstances, and the
     /// proxy is not asked again before what it said would have expired (it would say the same again).
@@ -101,6 +113,8 @@ private:
         Mask scope = 0;
         std::optional<Method> method;
         std::optional<bool> held;
+        Pipelining pipelining = Pipelining::unknown;
+        Time pipelining_expires{};
     };
 
     struct Refusal {
@@ -110,6 +124,7 @@ private:
     };
 
     static Mask scope_of(const FeatureList& list);
+    Habits& habits_of(std::size_t upstream);
     void add(Entry entry, Time now);
 
     std::vector<Entry> entries_;    // the oldest first

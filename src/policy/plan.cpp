@@ -17,6 +17,25 @@ MethodList methods_to_offer(const Upstream& upstream, const FeatureList* feature
     return methods;
 }
 
+namespace {
+
+/// What has been seen counts for more than what was said.
+bool may_pipeline(const Upstream& upstream, const Knowledge& known) noexcept {
+    switch (upstream.pipelining) {
+    case Pipeline::off: return false;
+    case Pipeline::always: return known.pipelining != Pipelining::refused;
+    case Pipeline::automatic: break;
+    }
+    switch (known.pipelining) {
+    case Pipelining::refused: return false;
+    case Pipelining::tolerated: return true;
+    case Pipelining::unknown: break;
+    }
+    return known.features != nullptr && known.features->ahead() != Ahead::unsaid;
+}
+
+} // namespace
+
 Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
                std::optional<Method> only_method) {
     const auto* features = known.features.get();
@@ -26,8 +45,12 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
     plan.handshake.username = upstream.username;
     plan.handshake.password = upstream.password;
     plan.handshake.methods = methods_to_offer(upstream, features);
+    plan.handshake.pipelined = may_pipeline(upstream, known);
+    if (plan.handshake.pipelined && !only_method)
+        only_method = known.method ? *known.method : Method::password;
     if (only_method && plan.handshake.methods.contains(*only_method))
         plan.handshake.methods = MethodList{*only_method};
+    if (plan.handshake.methods.size() != 1) plan.handshake.pipelined = false;
 
     const auto refuse = [&plan](int error) {
         plan.refusal = error;
@@ -84,6 +107,34 @@ Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_feat
     case Failure::not_held: break; // only in Phase::features
     }
     return {Next::again_plainly, ECONNABORTED};
+}
+
+bool may_be_for_pipelining(Failure failure, bool relied_on_features) noexcept {
+    switch (failure) {
+    case Failure::closed:
+    case Failure::malformed:
+    case Failure::method_not_offered: return true;
+    // One method alone was offered. If a list has said so, the list is wrong; if not, another one may do.
+    case Failure::no_acceptable_method: return !relied_on_features;
+    case Failure::none:
+    case Failure::authentication_refused:
+    case Failure::command_refused:
+    case Failure::features_refused:
+    case Failure::features_not_a_list:
+    case Failure::not_held: break;
+    }
+    return false;
+}
+
+PipeliningSeen seen_of_pipelining(const ClientHandshake& burst) noexcept {
+    const auto failure = burst.failure();
+    const bool answered = failure == Failure::none || failure == Failure::command_refused ||
+                          failure == Failure::features_refused || failure == Failure::features_not_a_list;
+    if (answered) return PipeliningSeen::tolerated;
+    // The greeting was answered, and then the connection closed. That may be the server's answer to the
+    // command.
+    const bool after_greeting = burst.phase() == Phase::features || burst.phase() == Phase::command;
+    return failure == Failure::closed && after_greeting ? PipeliningSeen::nothing : PipeliningSeen::refused;
 }
 
 } // namespace socksify::policy

@@ -26,6 +26,8 @@ struct Plan {
     ClientPlan handshake;
 };
 
+/// Pipelined if the upstream is known to take it. Then one method is offered: the one that the upstream has
+/// chosen before, or, where that is not known but the rules say "always", the password if there is one.
 /// `only_method` restricts what is offered: a list whose SCOPE has the method holds for a connection with
 /// that method.
 Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
@@ -60,6 +62,19 @@ struct Consequence {
 
 /// `relied_on_features`: the handshake was planned with a list, so a refusal may contradict it.
 Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features);
+
+/// Whether a pipelined exchange may have failed for being pipelined. The same on a fresh connection, one
+/// message after the other, tells.
+bool may_be_for_pipelining(Failure failure, bool relied_on_features) noexcept;
+
+/// What a pipelined exchange that is over has shown of the server. Silence is the caller's to judge: there
+/// the second message was lost.
+enum class PipeliningSeen : std::uint8_t {
+    tolerated, ///< what came behind the greeting was answered
+    refused,
+    nothing, ///< closed behind the greeting's answer: some servers answer a command so, or its absence
+};
+PipeliningSeen seen_of_pipelining(const ClientHandshake& burst) noexcept;
 
 /// Whether `failure` of an exchange that asked LIST-FEATURES, in `phase`, tells that the proxy has no such
 /// command (every way that real servers say no; doc/wire.md).

@@ -10,6 +10,8 @@ using namespace std::chrono_literals;
 // The words for each enum, in its order.
 constexpr std::array<std::string_view, 3> discover_words{"background", "inline", "off"};
 static_assert(discover_words[static_cast<std::size_t>(Discover::in_line)] == "inline");
+constexpr std::array<std::string_view, 3> pipelining_words{"auto", "off", "always"};
+static_assert(pipelining_words[static_cast<std::size_t>(Pipeline::always)] == "always");
 constexpr std::array<std::string_view, 2> without_names_words{"fail", "resolve"};
 static_assert(without_names_words[static_cast<std::size_t>(WithoutNames::resolve)] == "resolve");
 
@@ -81,6 +83,8 @@ private:
         else if (key == "handshake_timeout") assign(out_.handshake_timeout, in_.read_seconds(value, 1ms, 1h));
         else if (key == "discover_timeout") assign(out_.discover_timeout, in_.read_seconds(value, 1ms, 1h));
         else if (key == "feature_lifetime") read_lifetime(value);
+        else if (key == "pipelining")
+            assign(out_.pipelining, in_.read_word<Pipeline>(value, pipelining_words));
         else if (key == "without_names")
             assign(out_.without_names, in_.read_word<WithoutNames>(value, without_names_words));
     }

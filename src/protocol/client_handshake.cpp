@@ -11,6 +11,9 @@
 //                                        └ else → failed                              │
 //     features → done;  features_then_command: held → send_command …, else → failed ◄─┘
 //
+// A pipelined plan sends with the greeting what it would send next, up to the first command; where the
+// diagram has a send_ state for that, it goes on to the answer at once.
+//
 // A reply whose REP is a failure is final with its second octet: its address says nothing, and never comes
 // from some. `ended()` in an await state fails with `closed`; an FDL may end with the connection when it was
 // not held.
@@ -42,12 +45,15 @@ ClientHandshake::Step ClientHandshake::step() const noexcept {
     return {Step::What::failed, {}, 0};
 }
 
-/// How many octets may be read now. Up to the command's reply all that the server sends is ours, but a reader
-/// that takes no more than one message needs no place for the rest.
+/// How many octets may be read now: what the message under way lacks for certain, and what all those that are
+/// due behind it have at least.
 std::size_t ClientHandshake::lacking() const noexcept {
     switch (state_) {
-    case State::await_method: return parse_method_reply(in_).size;
-    case State::await_password_reply: return parse_password_reply(in_).size;
+    case State::await_method:
+        return parse_method_reply(in_).size + (ahead_ > 1 ? parse_password_reply({}).size : 0) +
+               (ahead_ > 0 ? parse_reply({}).size : 0);
+    case State::await_password_reply:
+        return parse_password_reply(in_).size + (ahead_ > 0 ? parse_reply({}).size : 0);
     case State::await_features:
         return 4096; // nothing but the list can come: the server waits for us, or closes
     default: return parse_reply(in_).size;
@@ -56,30 +62,41 @@ std::size_t ClientHandshake::lacking() const noexcept {
 
 void ClientHandshake::begin(State state) {
     state_ = state;
+    switch (state) {
+    case State::send_greeting: phase_ = Phase::greeting; break;
+    case State::send_password: phase_ = Phase::authentication; break;
+    case State::send_list_features: phase_ = Phase::features; break;
+    case State::send_command: phase_ = Phase::command; break;
+    case State::done: phase_ = Phase::over; return;
+    default: return;
+    }
+    if (ahead_ > 0) {
+        --ahead_;
+        return sent(0);
+    }
     out_.clear();
     out_sent_ = 0;
-    in_.clear();
+    put_message(state);
+    if (state != State::send_greeting || !plan_.pipelined || plan_.methods.size() != 1) return;
+    if (plan_.methods[0] == Method::password) {
+        put_message(State::send_password);
+        ++ahead_;
+    }
+    put_message(plan_.exchange == Exchange::command ? State::send_command : State::send_list_features);
+    ++ahead_;
+}
+
+void ClientHandshake::put_message(State state) {
     switch (state) {
-    case State::send_greeting:
-        phase_ = Phase::greeting;
-        out_.put(encode(Greeting{plan_.methods}));
-        break;
-    case State::send_password:
-        phase_ = Phase::authentication;
-        out_.put(encode(PasswordRequest{plan_.username, plan_.password}));
-        break;
+    case State::send_greeting: out_.put(encode(Greeting{plan_.methods})); break;
+    case State::send_password: out_.put(encode(PasswordRequest{plan_.username, plan_.password})); break;
     case State::send_list_features: {
-        phase_ = Phase::features;
         const bool hold = plan_.exchange == Exchange::features_then_command;
         out_.put(encode(
             Request{Command::list_features, hold ? flag_hold : std::uint8_t{0}, plan_.host_of_interest}));
         break;
     }
-    case State::send_command:
-        phase_ = Phase::command;
-        out_.put(encode(Request{plan_.command, plan_.flag, plan_.destination}));
-        break;
-    case State::done: phase_ = Phase::over; break;
+    case State::send_command: out_.put(encode(Request{plan_.command, plan_.flag, plan_.destination})); break;
     default: break;
     }
 }
@@ -112,13 +129,19 @@ void ClientHandshake::received(Bytes in) {
         return on_features_complete();
     }
     in_.put(in.first(std::min(in.size(), in_.capacity() - in_.size())));
-    take_message();
+    while (take_message()) {
+    }
 }
 
-void ClientHandshake::take_message() {
-    const auto parsed = [this](auto message, auto then) {
-        if (message.outcome == Outcome::malformed) return fail(Failure::malformed);
-        if (message) then(message.value);
+bool ClientHandshake::take_message() {
+    const auto parsed = [this](const auto& message, auto then) {
+        if (message.outcome == Outcome::malformed) fail(Failure::malformed);
+        if (!message) return false;
+        const auto all = in_;
+        in_.clear();
+        in_.put(all.bytes().subspan(message.size)); // the next message's
+        then(message.value);
+        return !in_.empty();
     };
     switch (state_) {
     case State::await_method:
@@ -141,7 +164,7 @@ void ClientHandshake::take_message() {
             of_features ? on_features_reply(reply) : on_command_reply(reply);
         });
     }
-    default: return;
+    default: return false;
     }
 }
 

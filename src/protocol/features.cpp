@@ -82,6 +82,17 @@ Support FeatureList::supports(Method method) const noexcept {
 }
 Support FeatureList::supports_version(std::uint8_t ver) const noexcept { return support(Tag::socks, ver); }
 
+Ahead FeatureList::ahead() const noexcept {
+    if (text(Tag::extension, subtag_extension_set) != extension_set) return Ahead::unsaid;
+    const auto value = text(Tag::extension, subtag_pipelining);
+    if (!value || value->size() != 1) return Ahead::unsaid;
+    switch ((*value)[0]) {
+    case 1: return Ahead::messages;
+    case 2: return Ahead::data;
+    default: return Ahead::unsaid;
+    }
+}
+
 std::vector<std::uint8_t> FeatureList::encode() const {
     auto out = octets_;
     out.insert(out.end(), {static_cast<std::uint8_t>(Tag::end), 0, 0});

@@ -5,21 +5,23 @@
 namespace socksify::relay {
 namespace {
 
-constexpr std::array<std::uint8_t, 1> minor_version{0};
-constexpr std::array<std::uint8_t, 1> persistent{1};
-
 template <class Enum>
 constexpr std::uint8_t octet(Enum value) noexcept {
     return static_cast<std::uint8_t>(value);
 }
 
+constexpr std::array<std::uint8_t, 1> minor_version{0};
+constexpr std::array<std::uint8_t, 1> persistent{1};
+/// A session keeps what comes early, and a tunnel passes it on.
+constexpr std::array<std::uint8_t, 1> early_data{octet(Ahead::data)};
+
 void add_scope(FeatureList& list, const Config& config) {
-    std::vector<std::uint8_t> scope;
-    if (config.rules.depend_on_client()) scope.push_back(octet(Scope::client_address));
+    Message<3> scope;
+    if (config.rules.depend_on_client()) scope.put8(octet(Scope::client_address));
     // A user is part of the method: without one, no rule for users applies.
-    if (config.rules.depend_on_user()) scope.push_back(octet(Scope::authentication_method));
+    if (config.rules.depend_on_user()) scope.put8(octet(Scope::authentication_method));
     if (config.features.per_destination && config.rules.depend_on_destination())
-        scope.push_back(octet(Scope::destination));
+        scope.put8(octet(Scope::destination));
     if (!scope.empty()) list.add(Tag::fdl, subtag_scope, scope);
 }
 
@@ -64,6 +66,8 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
     }
     list.add(Tag::command, octet(Command::list_features), config.features.hold ? Bytes(persistent) : Bytes());
     add_server(list, config.server, load);
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    list.add(Tag::extension, subtag_pipelining, early_data);
     return list;
 }
 

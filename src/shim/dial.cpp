@@ -133,10 +133,7 @@ Dial::Wait Dial::wait(std::uint32_t events) const {
 }
 
 void Dial::end(int error) {
-    // The question comes after the program's own business, and only to a proxy that has just answered it.
-    if (claim_ && purpose_ == Purpose::connect && handshake_ && plan_.exchange == Exchange::command &&
-        start_probe(rules_, upstream_, *claim_))
-        claim_.reset();
+    start_probe_if_claimed();
     give_claim_back();
     error_ = error;
     state_ = State::over;
@@ -151,6 +148,14 @@ void Dial::end(int error) {
     else
         log::line(Level::info, "%s: failed after %.1f ms: %s", destination_.text().c_str(),
                   milliseconds_since(started_), strerrordesc_np(error));
+}
+
+/// Only to a proxy that has just let us in. Best while the program waits for its command's answer: a process
+/// that lives for one connection may be gone soon after.
+void Dial::start_probe_if_claimed() {
+    if (!claim_ || purpose_ != Purpose::connect || !handshake_ || plan_.exchange != Exchange::command) return;
+    if (handshake_->phase() != Phase::command && handshake_->phase() != Phase::over) return;
+    if (start_probe(rules_, upstream_, *claim_, handshake_->method())) claim_.reset();
 }
 
 void Dial::resolve_direct() {
@@ -301,9 +306,9 @@ Dial::Wait Dial::shake() {
                 log::line(Level::trace, "%s: sent %zd octets of the %s", config().name.c_str(), sent,
                           name_of(phase));
                 handshake_->sent(static_cast<std::size_t>(sent));
-                if (phase == Phase::features)
+                if (phase == Phase::features || purpose_ == Purpose::probe)
                     deadline_ = std::min(deadline_, Clock::now() + config().discover_timeout);
-                if (phase == Phase::command) deadline_ = Clock::now() + config().handshake_timeout;
+                else if (phase == Phase::command) deadline_ = Clock::now() + config().handshake_timeout;
                 continue;
             }
             not_sent = errno;
@@ -325,8 +330,14 @@ Dial::Wait Dial::shake() {
             log::line(Level::trace, "%s: received %zd octets in the %s", config().name.c_str(), received,
                       name_of(phase));
             handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
+            if (plan_.pipelined && phase != Phase::command && handshake_->phase() == Phase::command &&
+                purpose_ != Purpose::probe)
+                deadline_ = Clock::now() + config().handshake_timeout;
         } else if (is_for_later(error)) {
-            if (Clock::now() < deadline_) return wait(EPOLLIN);
+            if (Clock::now() < deadline_) {
+                start_probe_if_claimed();
+                return wait(EPOLLIN);
+            }
             on_silence();
             if (!handshake_) return {};
         } else if (received == 0) {
@@ -342,16 +353,78 @@ void Dial::on_silence() {
     log::line(Level::info, "%s: no answer to the %s", config().name.c_str(), name_of(phase));
     // Silence on LIST-FEATURES is one of the ways to have none; and a list may have come whole but for the
     // rest of its END.
-    if (phase == Phase::features) return handshake_->broken_off();
+    if (phase == Phase::features) handshake_->broken_off();
+    const bool got_reply = phase == Phase::features && handshake_->failure() != Failure::closed;
+    if (purpose_ == Purpose::probe && plan_.pipelined && !got_reply) return on_question_shaken(true);
+    if (phase == Phase::features) return;
+    if (plan_.pipelined) return try_sequentially();
     handshake_.reset();
     if (phase == Phase::command) return end(ETIMEDOUT);
     disconnect();
     upstream_failed(ETIMEDOUT);
 }
 
+void Dial::try_this_address_again() {
+    handshake_.reset();
+    disconnect();
+    --next_address_;
+    state_ = State::next_address;
+}
+
+/// The proxy may have lost what came behind the greeting, or have done what it would have done anyway.
+void Dial::try_sequentially() {
+    log::line(Level::info, "%s: trying once more, one message after the other", config().name.c_str());
+    sequentially_ = true;
+    try_this_address_again();
+}
+
+void Dial::ask_again(Question question) {
+    question_ = question;
+    try_this_address_again();
+}
+
+/// A probe's question, answered or not.
+void Dial::on_question_shaken(bool silent) {
+    using policy::Pipelining;
+    using policy::PipeliningSeen;
+    const auto method = handshake_->method();
+    if (!plan_.pipelined) {
+        learn();
+        return end(handshake_->failure() == Failure::none ? 0 : EOPNOTSUPP);
+    }
+    const auto seen = silent ? PipeliningSeen::refused : policy::seen_of_pipelining(*handshake_);
+    const bool asked_for_features = question_ == Question::pipelined;
+    switch (seen) {
+    case PipeliningSeen::tolerated:
+        learn_of_pipelining(Pipelining::tolerated, method);
+        // Of a server that answers UDP ASSOCIATE and nothing to LIST-FEATURES we know that it has none.
+        if (!asked_for_features)
+            upstreams::with_features([&](auto& cache) {
+                cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
+            });
+        else learn();
+        claim_.reset();
+        return end(handshake_->failure() == Failure::none ? 0 : EOPNOTSUPP);
+    case PipeliningSeen::nothing:
+        if (asked_for_features) return ask_again(Question::harmless);
+        [[fallthrough]];
+    case PipeliningSeen::refused:
+        learn_of_pipelining(Pipelining::refused, chosen_.value_or(plan_.methods[0]));
+        return ask_again(Question::alone);
+    }
+}
+
 void Dial::on_shaken() {
+    if (purpose_ == Purpose::probe) {
+        if (handshake_->failure() != Failure::none)
+            log::line(Level::info, "%s: %s", config().name.c_str(), name_of(handshake_->failure()));
+        return on_question_shaken(false);
+    }
     learn();
     const auto failure = handshake_->failure();
+    // Pipelined, it got no such answer.
+    if (sequentially_ && (failure == Failure::none || failure == Failure::command_refused))
+        learn_of_pipelining(policy::Pipelining::refused, handshake_->method());
     if (failure == Failure::none) {
         upstreams::mark_up(upstream_);
         return end(0);
@@ -359,16 +432,14 @@ void Dial::on_shaken() {
     log::line(Level::info, "%s: %s%s%s", config().name.c_str(), name_of(failure),
               failure == Failure::command_refused ? ": " : "",
               failure == Failure::command_refused ? describe(handshake_->reply()).data() : "");
-    if (purpose_ == Purpose::probe) return end(EOPNOTSUPP);
+    if (plan_.pipelined && policy::may_be_for_pipelining(failure, relied_on_features_))
+        return try_sequentially();
     if (purpose_ == Purpose::associate && failure == Failure::command_refused && !as_ipv4_ &&
         plan_.destination.host.type() == AddressType::ipv6 &&
         (handshake_->reply() == Reply::address_type_not_supported ||
          handshake_->reply() == Reply::general_failure)) {
         as_ipv4_ = true;
-        disconnect();
-        --next_address_;
-        state_ = State::next_address;
-        return;
+        return try_this_address_again();
     }
     // A connection that was to be held and is not, or a command that fails on it alone, contradicts the list,
     // too.
@@ -392,9 +463,7 @@ void Dial::on_shaken() {
             upstreams::with_features([&](auto& cache) { cache.forget(upstream_, Clock::now()); });
             plainly_ = true;
         }
-        disconnect();
-        --next_address_; // the same one, on a fresh connection
-        state_ = State::next_address;
+        try_this_address_again();
     }
 }
 
@@ -406,12 +475,16 @@ void Dial::set_datagram_source() {
 }
 
 bool Dial::make_probe_plan() {
+    const bool harmless = question_ == Question::harmless;
     plan_ = {};
-    plan_.exchange = Exchange::features;
-    plan_.methods = policy::methods_to_offer(config(), nullptr);
+    plan_.exchange = harmless ? Exchange::command : Exchange::features;
+    plan_.command = Command::udp_associate; // if it is that
+    plan_.methods = chosen_ ? MethodList{*chosen_} : policy::methods_to_offer(config(), nullptr);
     plan_.username = config().username;
     plan_.password = config().password;
     plan_.host_of_interest = destination_;
+    plan_.pipelined = question_ != Question::alone && plan_.methods.size() == 1 &&
+                      config().pipelining != policy::Pipeline::off;
     return true;
 }
 
@@ -448,6 +521,11 @@ bool Dial::make_plan() {
                 ask = policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
         });
     }
+    upstreams::with_features([&](const auto& cache) {
+        known.pipelining =
+            sequentially_ || plainly_ ? policy::Pipelining::refused : cache.pipelining_of(upstream_, now);
+        known.method = cache.last_method(upstream_);
+    });
     relied_on_features_ = known.features != nullptr;
 
     const auto plan =
@@ -508,6 +586,14 @@ void Dial::learn() {
     claim_.reset();
 }
 
+void Dial::learn_of_pipelining(policy::Pipelining seen, Method method) {
+    log::line(Level::info, "%s: %s several messages in one segment", config().name.c_str(),
+              seen == policy::Pipelining::tolerated ? "takes" : "is not sent");
+    upstreams::with_features([&](auto& cache) {
+        cache.remember_pipelining(upstream_, seen, method, Clock::now(), config().feature_lifetime);
+    });
+}
+
 void Dial::give_claim_back() {
     if (!claim_) return;
     upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, *claim_); });
@@ -535,11 +621,12 @@ namespace {
 /// LIST-FEATURES on a connection of its own.
 class Probe final : public sys::worker::Task {
 public:
-    Probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at, int fd, int domain)
+    Probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at, Method method,
+          int fd, int domain)
         : fd_(fd),
           dial_(Dial::Purpose::probe, rules, {upstream}, Endpoint{at.destination, 0},
                 Carrier{fd, domain, false, {}}) {
-        dial_.adopt_claim(at);
+        dial_.adopt_claim(at, method);
     }
     ~Probe() override { sys::close_internal(fd_); }
     Probe(const Probe&) = delete;
@@ -556,7 +643,8 @@ private:
 
 } // namespace
 
-bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at) noexcept {
+bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at,
+                 Method method) noexcept {
     // AF_INET6 reaches proxies of both families; where the kernel has none, AF_INET has to do.
     int domain = AF_INET6;
     const auto open = [&] { return real::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); };
@@ -568,7 +656,8 @@ bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Ci
     if (fd < 0) return false;
     fd = sys::make_internal(fd);
     try {
-        std::unique_ptr<sys::worker::Task> probe = std::make_unique<Probe>(rules, upstream, at, fd, domain);
+        std::unique_ptr<sys::worker::Task> probe =
+            std::make_unique<Probe>(rules, upstream, at, method, fd, domain);
         fd = -1; // the probe's
         return sys::worker::post(probe);
     } catch (const std::bad_alloc&) {

@@ -41,6 +41,13 @@ public:
         associate, ///< UDP ASSOCIATE by one of `upstreams`; `destination` is for the log
         probe,     ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
     };
+    /// How a probe asks. It begins pipelined, to see whether the proxy takes that, and goes on to the next
+    /// where the answer leaves something open (doc/wire.md, "Pipelining").
+    enum class Question : std::uint8_t {
+        pipelined, ///< LIST-FEATURES in one segment with what comes before it
+        harmless,  ///< the same with UDP ASSOCIATE, which servers answer that close upon LIST-FEATURES
+        alone,     ///< one message after the other
+    };
 
     Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
          const Endpoint& destination, Carrier carrier);
@@ -56,8 +63,12 @@ public:
         carrier_.fd = fd;
         carrier_.parked = std::move(parked);
     }
-    /// Of a probe: the question that the caller claimed for it; given back if it gets no answer.
-    void adopt_claim(const policy::Circumstances& at) { claim_ = at; }
+    /// Of a probe: the question that the caller claimed for it, given back if it gets no answer; and the
+    /// method that the proxy has chosen on the program's connection.
+    void adopt_claim(const policy::Circumstances& at, Method method) {
+        claim_ = at;
+        chosen_ = method;
+    }
 
     /// Once over: 0, or the errno for the program.
     [[nodiscard]] int error() const noexcept { return error_; }
@@ -78,6 +89,11 @@ private:
     Wait shake();
     void on_silence();
     void on_shaken();
+    void on_question_shaken(bool silent);
+    void ask_again(Question question);
+    void try_sequentially();
+    void try_this_address_again();
+    void start_probe_if_claimed();
     void end(int error);
     void upstream_failed(int error);
     bool make_plan();
@@ -89,6 +105,7 @@ private:
     int connect_without_waiting(const sys::Address& to) const;
     bool change_family(int domain);
     void learn();
+    void learn_of_pipelining(policy::Pipelining seen, Method method);
     void give_claim_back();
     [[nodiscard]] const policy::Upstream& config() const { return rules_.config.upstreams[upstream_]; }
     [[nodiscard]] Wait wait(std::uint32_t events) const;
@@ -105,11 +122,14 @@ private:
     ClientPlan plan_;
     std::optional<ClientHandshake> handshake_;
     std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
+    std::optional<Method> chosen_;               // of a probe: by the proxy, on the program's connection
     Purpose purpose_;
+    Question question_ = Question::pipelined; // of a probe
     State state_ = State::next_upstream;
     bool relied_on_features_ = false; // of the plan under way
     bool lacks_command_ = false;      // the list that came on this connection
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
+    bool sequentially_ = false;       // pipelined, it has failed
     bool asked_ = false;              // once is enough for one destination
     bool touched_ = false;            // the socket is no longer as the program gave it
     bool may_block_ = true;
@@ -126,7 +146,8 @@ private:
 int drive(Dial& dial, Dial::Clock::time_point patience);
 
 /// LIST-FEATURES on a connection of its own, by the worker; `at` has been claimed. False if that can't be
-/// had.
-bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at) noexcept;
+/// had. `method` is the one that the proxy has just chosen.
+bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at,
+                 Method method) noexcept;
 
 } // namespace socksify::shim

@@ -4,6 +4,8 @@ The fake proxy's record shows what the library did; what the program sees is `di
 list are cases_wrong.py's.
 """
 
+from dataclasses import replace
+
 from fake_proxy import (
     NO_AUTHENTICATION,
     PASSWORD,
@@ -15,6 +17,7 @@ from fake_proxy import (
     honestly,
     in_turn,
     list_features,
+    only_connect,
     rep,
     send,
     silence,
@@ -244,7 +247,7 @@ DECISIONS = [
         "{echo}",
         connected("203.0.113.80:7"),
         (CONNECT,),
-        first=("offers 00 02; connect 203.0.113.80:7", "offers 00 02; features for 0.0.0.0:0"),
+        first=("offers 00 02; connect 203.0.113.80:7", QUESTION),
         **WITH_CREDENTIALS,
     ),
     after_the_list(
@@ -253,7 +256,7 @@ DECISIONS = [
         "{echo}",
         connected("203.0.113.80:7"),
         ("offers 02; as alice; connect 203.0.113.80:7",),
-        first=("offers 00 02; as alice; connect 203.0.113.80:7", "offers 00 02; as alice; features for 0.0.0.0:0"),
+        first=("offers 00 02; as alice; connect 203.0.113.80:7", "offers 02; as alice; features for 0.0.0.0:0"),
         methods=(PASSWORD,),
         **WITH_CREDENTIALS,
     ),
@@ -263,7 +266,7 @@ DECISIONS = [
         "{echo}",
         connected("203.0.113.80:7"),
         (CONNECT,),
-        first=("offers 00 02; connect 203.0.113.80:7", "offers 00 02; features for 0.0.0.0:0"),
+        first=("offers 00 02; connect 203.0.113.80:7", QUESTION),
         **WITH_CREDENTIALS,
     ),
     after_the_list(
@@ -312,8 +315,12 @@ DECISIONS = [
         fdl(without=(WITH_PASSWORD,)),
         "{echo} {echo}",
         connected("203.0.113.80:7", "203.0.113.80:7"),
-        ("offers 00",) + ("offers 00 02; as alice; connect 203.0.113.80:7",) * 2,
-        first=("offers 00 02; as alice; connect 203.0.113.80:7", "offers 00 02; as alice; features for 0.0.0.0:0"),
+        (
+            "offers 00",
+            "offers 00 02; as alice; connect 203.0.113.80:7",
+            "offers 02; as alice; connect 203.0.113.80:7",  # at once, as the question has shown that it may
+        ),
+        first=("offers 00 02; as alice; connect 203.0.113.80:7", "offers 02; as alice; features for 0.0.0.0:0"),
         methods=(PASSWORD,),
         **WITH_CREDENTIALS,
     ),
@@ -330,6 +337,152 @@ DECISIONS = [
         proxies=(lists(fdl(without=(NAMES,)), at={Stage.REQUEST: for_name("echo.test", send(rep(8)))}),),
         upstream=INLINE,
         says="echo.test:7: EAFNOSUPPORT\n" + connected("203.0.113.80:7"),
+    ),
+]
+
+# --- pipelining ---
+
+PIPELINED = "offers 00, and goes on; connect 203.0.113.80:7"
+PIPELINED_QUESTION = "offers 00, and goes on; features for 0.0.0.0:0"
+PIPELINED_HARMLESS = "offers 00, and goes on; associate 0.0.0.0:0"
+AHEAD = ((0x80, 0x00, b"socksify"), (0x80, 0x01, b"\x01"))
+
+
+def pipelining(hazard: str, script: Script, sees: tuple[str, ...], then: str = "{echo} ~{echo}", **more) -> Case:
+    """One connect, from which the question learns; `then` shows what came of it."""
+    says = more.pop("says", None) or connected("203.0.113.80:7", "~203.0.113.80:7")
+    pause = more.pop("pause", ASKED)
+    return Case(
+        f"pipelining / {hazard}",
+        f"dial {{echo}} pause:{pause} {then}",
+        proxies=(replace(script, tells_segments=True),),
+        upstream=more.pop("upstream", BACKGROUND),
+        says=connected("203.0.113.80:7") + "\n" + says,
+        sees=sees,
+        **more,
+    )
+
+
+REFUSES_LIST = {Stage.FEATURES: close}
+DISAPPOINTS = {"handshake_timeout": 0.6, "discover_timeout": 0.3}
+
+PIPELINING = [
+    pipelining(
+        "by a proxy that has no LIST-FEATURES, and answers so",
+        Script(),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, PIPELINED),
+    ),
+    pipelining(
+        "with a password, which is not sent where it has not been asked for before",
+        Script(methods=(PASSWORD,), **WITH_CREDENTIALS),
+        (
+            "offers 00 02; as alice; connect 203.0.113.80:7",
+            "offers 02, and goes on; as alice; features for 0.0.0.0:0",
+            *["offers 02, and goes on; as alice; connect 203.0.113.80:7"] * 2,
+        ),
+    ),
+    pipelining(
+        "with a password that the proxy has no use for",
+        Script(**WITH_CREDENTIALS),
+        ("offers 00 02; connect 203.0.113.80:7", PIPELINED_QUESTION, PIPELINED, PIPELINED),
+    ),
+    pipelining(
+        "by a proxy that closes upon LIST-FEATURES: another command tells",
+        Script(at=REFUSES_LIST),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED_HARMLESS, PIPELINED, PIPELINED),
+    ),
+    pipelining(
+        "by a proxy that closes upon all but CONNECT: not found out",
+        Script(at=REFUSES_LIST | {Stage.REQUEST: only_connect}),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED_HARMLESS, QUESTION, CONNECT, CONNECT),
+    ),
+    pipelining(
+        "by a proxy that takes one segment for one message",
+        Script(loses_what_follows=True),
+        (CONNECT, "offers 00, and goes on", QUESTION, CONNECT, CONNECT),
+        upstream=BACKGROUND | DISAPPOINTS,
+        pause=800,
+    ),
+    pipelining(
+        "announced by the list of one that was asked on the program's connection",
+        lists(fdl(plus=AHEAD)),
+        (HELD_QUESTION + "; connect 203.0.113.80:7", PIPELINED, PIPELINED),
+        upstream=INLINE,
+    ),
+    pipelining(
+        "off",
+        lists(fdl(plus=AHEAD)),
+        (CONNECT, QUESTION, CONNECT, CONNECT),
+        upstream=BACKGROUND | {"pipelining": "off"},
+    ),
+    Case(
+        "pipelining / always: from the first connect on, the password unasked",
+        "dial {echo} ~{echo}",
+        proxies=(Script(methods=(PASSWORD,), tells_segments=True, **WITH_CREDENTIALS),),
+        upstream=OFF | {"pipelining": "always"},
+        says=connected("203.0.113.80:7", "~203.0.113.80:7"),
+        sees=("offers 02, and goes on; as alice; connect 203.0.113.80:7",) * 2,
+    ),
+    Case(
+        "pipelining / always, to a proxy that loses it: once more in sequence, and no more then",
+        "dial {echo} ~{echo}",
+        proxies=(Script(loses_what_follows=True, tells_segments=True),),
+        upstream=OFF | DISAPPOINTS | {"pipelining": "always"},
+        says=connected("203.0.113.80:7", "~203.0.113.80:7", slow=0),
+        sees=("offers 00, and goes on", CONNECT, CONNECT),
+    ),
+    Case(
+        "pipelining / always, to a proxy that wants no password: once more with all that we have",
+        "dial {echo} {echo}",
+        proxies=(Script(tells_segments=True, **WITH_CREDENTIALS),),
+        upstream=OFF | {"pipelining": "always"},
+        says=TWICE,
+        sees=("offers 02, and goes on",) + ("offers 00 02; connect 203.0.113.80:7",) * 2,
+    ),
+    # It has been seen to take it, and takes it no more.
+    *(
+        pipelining(
+            f"no more: {what} in place of an answer",
+            Script(at={Stage.GREETING: in_turn(honestly, honestly, deed, honestly)}),
+            (CONNECT, PIPELINED_QUESTION, "offers 00, and goes on", CONNECT, CONNECT),
+            says=connected("203.0.113.80:7", "~203.0.113.80:7", slow=0 if deed is silence else None),
+            upstream=BACKGROUND | DISAPPOINTS,
+        )
+        for what, deed in (
+            ("the end", close),
+            ("nothing", silence),
+            ("no SOCKS", send(b"HTTP/1.1 400\r\n\r\n")),
+            ("the answer to the second message", send(b"\1\0")),
+            ("another method", send(b"\5\2")),
+        )
+    ),
+    pipelining(
+        "a destination that is refused is no reason to leave it",
+        Script(),
+        (CONNECT, PIPELINED_QUESTION, "offers 00, and goes on; connect 203.0.113.80:9", PIPELINED),
+        "{refused} ~{echo}",
+        says="203.0.113.80:9: ECONNREFUSED\n" + connected("~203.0.113.80:7"),
+    ),
+    pipelining(
+        "a destination that nobody answers for is no reason to leave it",
+        Script(at={Stage.REQUEST: for_name("dark.test", silence)}),
+        (
+            CONNECT,
+            PIPELINED_QUESTION,
+            "offers 00, and goes on; connect dark.test:7",
+            "offers 00; connect dark.test:7",
+            PIPELINED,
+        ),
+        "dark.test:7 {echo}",
+        says="dark.test:7: ETIMEDOUT, slow\n" + connected("203.0.113.80:7"),
+        upstream=BACKGROUND | DISAPPOINTS,
+    ),
+    pipelining(
+        "known in a child",
+        Script(),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED),
+        "child {echo}",
+        says=connected("203.0.113.80:7") + "\nthe child ended with 0",
     ),
 ]
 
@@ -425,4 +578,4 @@ UPSTREAMS = [
     ),
 ]
 
-CASES = WHEN + ENDS + DECISIONS + UPSTREAMS
+CASES = WHEN + ENDS + DECISIONS + PIPELINING + UPSTREAMS

@@ -13,6 +13,7 @@ The record has one line for each connection, of what the client sent and what be
 
     offers 00; features, held, for 0.0.0.0:0; connect echo.test:7
     offers 00; associate 0.0.0.0:0; 2 × to 203.0.113.80:7
+    offers 00, and goes on; connect echo.test:7               what followed came in one segment with the greeting
 """
 
 import asyncio
@@ -83,6 +84,13 @@ async def honestly(connection: "Connection") -> None:
 
 async def close(connection: "Connection") -> None:
     raise Over
+
+
+async def only_connect(connection: "Connection") -> None:
+    """As `ssh -D`: an end is the answer to all other commands."""
+    if connection.command != CONNECT:
+        raise Over
+    await connection.answer_honestly()
 
 
 async def reset(connection: "Connection") -> None:
@@ -222,6 +230,8 @@ class Script:
     as_user: str = ""  # USER:PASSWORD in the URL by which the victim's rules name this server
     at: dict[Stage, Deed] = field(default_factory=dict)
     datagrams: Datagrams = Datagrams()
+    tells_segments: bool = False  # the record says what came in one segment with the greeting
+    loses_what_follows: bool = False  # takes one segment for one message, as microsocks does
     by_the_octet: bool = False  # each octet of an answer in a segment of its own
     host: str = ""  # where to listen; the scene's proxy address
     listening: bool = True  # else the port refuses
@@ -286,8 +296,16 @@ class Connection:
     async def _greeting(self) -> None:
         _, count = await self._read(2)
         self._offered = await self._read(count)
-        self.story.append("offers " + " ".join(f"{method:02x}" for method in self._offered))
+        self._goes_on = self._octets_behind() > 0
+        offer = "offers " + " ".join(f"{method:02x}" for method in self._offered)
+        self.story.append(offer + (", and goes on" if self._goes_on and self.proxy.script.tells_segments else ""))
+        if self._goes_on and self.proxy.script.loses_what_follows:
+            await self._read(self._octets_behind())
         await self._at(Stage.GREETING)
+
+    def _octets_behind(self) -> int:
+        """What has come with the octets that were read last: one segment of the client's, in these networks."""
+        return len(self._reader._buffer)
 
     async def _request(self) -> None:
         _, self.command, self.flag, kind = await self._read(4)

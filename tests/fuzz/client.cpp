@@ -81,6 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((wanted & 8) != 0) plan.methods.add(Method::password);
     if ((wanted & 16) != 0) plan.methods.add(Method::gssapi);
     if ((wanted & 32) != 0) plan.command = Command::bind;
+    plan.pipelined = (wanted & 64) != 0;
     plan.username = "me";
     plan.password = "secret";
     const std::size_t piece = 1U + input.choice();

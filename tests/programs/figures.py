@@ -46,6 +46,7 @@ WAYS = [
     Way("no auth, discovery off", "", "off"),
     Way("password, discovery off", "-password", "off"),
     Way("no auth, background discovery", "", "background"),
+    Way("password, background discovery", "-password", "background"),
     Way("no auth, inline discovery", "", "inline"),
     Way("password, inline discovery", "-password", "inline"),
 ]

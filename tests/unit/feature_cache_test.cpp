@@ -300,3 +300,23 @@ TEST_CASE("a thousand destinations are remembered, then the oldest goes") {
     CHECK(found(cache, towards("new.example"), start + lifetime) == "new");
     CHECK(found(cache, towards(name(5)), start) == "unknown"); // expired ones made room all at once
 }
+
+TEST_CASE("what was seen of pipelining is forgotten with the lifetime, and is each upstream's own") {
+    FeatureCache cache;
+    CHECK(cache.pipelining_of(proxy, start) == Pipelining::unknown);
+    cache.remember_pipelining(proxy, Pipelining::tolerated, Method::password, start, lifetime);
+    CHECK(cache.pipelining_of(proxy, start + 599s) == Pipelining::tolerated);
+    CHECK(cache.pipelining_of(proxy, start + 600s) == Pipelining::unknown);
+    CHECK(cache.pipelining_of(proxy + 1, start) == Pipelining::unknown);
+    CHECK(cache.pipelining_of(0, start) == Pipelining::unknown);
+    CHECK(cache.last_method(proxy) == Method::password);
+}
+
+TEST_CASE("a new list leaves what was seen of pipelining") {
+    FeatureCache cache;
+    cache.remember_pipelining(proxy, Pipelining::refused, Method::none, start, lifetime);
+    cache.remember(proxy, anywhere, list("a"), start, lifetime);
+    CHECK(cache.pipelining_of(proxy, start) == Pipelining::refused);
+    cache.remember_none(proxy, start, lifetime);
+    CHECK(cache.pipelining_of(proxy, start) == Pipelining::refused);
+}

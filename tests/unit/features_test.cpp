@@ -244,3 +244,23 @@ TEST_CASE("what BIND makes of its DST is known only from the list") {
     CHECK(!list.has(BindFeature::listen_address));
     CHECK(!read(octets("04 02 00  04 01 01 01  ff 00 00")).has(BindFeature::honours_port));
 }
+
+TEST_CASE("what may come early is believed in a list that names the extension set, and only what is known") {
+    const auto ahead = [](std::string_view wire) {
+        FeatureReader reader;
+        const auto octets_of_list = octets(wire);
+        REQUIRE(reader.feed(octets_of_list).outcome == Outcome::complete);
+        return reader.take().ahead();
+    };
+    const std::string ours = "80 00 08 73 6f 63 6b 73 69 66 79 ";
+    CHECK(ahead("ff 00 00") == Ahead::unsaid);
+    CHECK(ahead(ours + "ff 00 00") == Ahead::unsaid);
+    CHECK(ahead(ours + "80 01 01 01 ff 00 00") == Ahead::messages);
+    CHECK(ahead("80 01 01 02 " + ours + "ff 00 00") == Ahead::data);
+    CHECK(ahead(ours + "80 01 01 03 ff 00 00") == Ahead::unsaid);
+    CHECK(ahead(ours + "80 01 01 00 ff 00 00") == Ahead::unsaid);
+    CHECK(ahead(ours + "80 01 00 ff 00 00") == Ahead::unsaid);
+    CHECK(ahead(ours + "80 01 02 01 01 ff 00 00") == Ahead::unsaid);
+    CHECK(ahead("80 01 01 02 ff 00 00") == Ahead::unsaid);
+    CHECK(ahead("80 00 01 78 80 01 01 02 ff 00 00") == Ahead::unsaid);
+}

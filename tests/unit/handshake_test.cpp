@@ -624,3 +624,103 @@ TEST_CASE("the server answers BIND twice, and LISTEN with what it grants") {
     // What follows belongs to the peer, or is a note.
     CHECK(server.take(octets("05 01 00")).kind == ServerHandshake::Event::Kind::need_more);
 }
+
+// --- pipelined ---
+
+namespace {
+
+ClientPlan pipelined(ClientPlan plan, Method method) {
+    plan.methods = {method};
+    plan.pipelined = true;
+    return plan;
+}
+
+} // namespace
+
+TEST_CASE("pipelined: one send and one round trip, with a password or without") {
+    auto proxy = password_proxy();
+    proxy.methods = {Method::none, Method::password};
+    proxy.bound = Endpoint::parse("[2001:db8::1]:40000").value();
+    proxy.first_data = octets("53 53 48 2d");
+    for (const auto method : {Method::none, Method::password})
+        for (const std::size_t piece : {all_at_once, std::size_t{1}, std::size_t{3}}) {
+            INFO("octets per delivery: ", piece);
+            ClientHandshake client(pipelined(with_password(plan_for(Exchange::command)), method));
+            Served served(proxy);
+            CHECK(join(client, served, piece).round_trips == 1);
+            REQUIRE(is_done(client));
+            CHECK(client.phase() == Phase::over);
+            CHECK(client.method() == method);
+            CHECK(client.bound() == proxy.bound);
+            CHECK(served.outbox == proxy.first_data); // not one octet of it was taken
+            REQUIRE(served.requests.size() == 1);
+            CHECK(served.requests[0].destination == destination);
+            CHECK(served.unread().empty());
+        }
+}
+
+TEST_CASE("pipelined: the octets are those of the three messages, and the longest fit") {
+    ClientHandshake client(pipelined(with_password(plan_for(Exchange::command)), Method::password));
+    CHECK(copy(client.step().out) == octets("05 01 02"
+                                            "01 02 6d 65 06 73 65 63 72 65 74"
+                                            "05 01 00 03 0b 65 78 61 6d 70 6c 65 2e 63 6f 6d 01 bb"));
+    const std::string longest(255, 'x');
+    auto plan = with_password(plan_for(Exchange::command), longest, longest);
+    plan.destination = {Host::name(longest).value(), 443};
+    const ClientHandshake full(pipelined(plan, Method::password));
+    CHECK(full.step().out.size() == 3 + 513 + 262);
+}
+
+TEST_CASE("pipelined: with two methods offered, one message after the other") {
+    auto plan = with_password(plan_for(Exchange::command));
+    plan.pipelined = true;
+    ClientHandshake client(plan);
+    CHECK(copy(client.step().out) == octets("05 02 00 02"));
+    Served served(password_proxy());
+    CHECK(join(client, served).round_trips == 3);
+    CHECK(is_done(client));
+}
+
+TEST_CASE("pipelined: LIST-FEATURES comes with the greeting, the command after the list") {
+    for (const std::size_t piece : {all_at_once, std::size_t{1}}) {
+        ClientHandshake alone(pipelined(plan_for(Exchange::features), Method::none));
+        Served once(listing_proxy());
+        CHECK(join(alone, once, piece).round_trips == 1);
+        CHECK(is_done(alone));
+        CHECK(alone.has_features());
+
+        ClientHandshake client(pipelined(plan_for(Exchange::features_then_command), Method::none));
+        Served served(listing_proxy());
+        CHECK(join(client, served, piece).round_trips == 2);
+        REQUIRE(is_done(client));
+        CHECK(served.requests.size() == 2);
+        CHECK(client.take_features() == listing_proxy().features);
+    }
+}
+
+TEST_CASE("pipelined: a server that loses what came behind the greeting leaves the client waiting") {
+    ClientHandshake client(pipelined(plan_for(Exchange::command), Method::none));
+    Scripted proxy({no_auth}, Then::stays);
+    CHECK(join(client, proxy).waits);
+    CHECK(client.phase() == Phase::command);
+    client.broken_off();
+    CHECK(client.failure() == Failure::closed);
+}
+
+TEST_CASE("pipelined: an answer that overwrites the one before it is not SOCKS5") {
+    // Tor has one place for an answer: after a burst with a password there is only the second one.
+    CHECK(
+        told(pipelined(with_password(plan_for(Exchange::command)), Method::password), {"01 00"}).failure() ==
+        Failure::malformed);
+}
+
+TEST_CASE("pipelined: each refusal is what it is one after the other") {
+    const auto password = pipelined(with_password(plan_for(Exchange::command)), Method::password);
+    CHECK(told(password, {"05 ff"}).failure() == Failure::no_acceptable_method);
+    CHECK(told(password, {"05 00"}).failure() == Failure::method_not_offered);
+    CHECK(told(password, {"05 02 01 01"}).failure() == Failure::authentication_refused);
+    CHECK(told(password, {"05 02 01 00 05 05"}).failure() == Failure::command_refused);
+    CHECK(told(password, {"05 02 01 00 05 05 00 01 00 00 00 00 00 00"}).reply() == Reply::connection_refused);
+    CHECK(told(password, {"05 02 01 00"}).failure() == Failure::closed);
+    CHECK(told(password, {"05 02 01 00 05 00 00 01 00"}).failure() == Failure::closed);
+}

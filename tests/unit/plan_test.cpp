@@ -178,3 +178,87 @@ TEST_CASE("whatever LIST-FEATURES meets, the program's request goes on without i
     auto garbage = handshake(asking, {no_authentication, {'H', 'T', 'T', 'P'}});
     CHECK(says_no(garbage));
 }
+
+// --- pipelining ---
+
+namespace {
+
+Knowledge seen(Pipelining pipelining, std::optional<Method> method = {}, Ahead said = Ahead::unsaid) {
+    FeatureList list;
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    const auto octet = static_cast<std::uint8_t>(said);
+    list.add(Tag::extension, subtag_pipelining, Bytes(&octet, 1));
+    Knowledge known;
+    if (said != Ahead::unsaid) known = {Known::listed, std::make_shared<const FeatureList>(std::move(list))};
+    known.pipelining = pipelining;
+    known.method = method;
+    return known;
+}
+
+bool is_pipelined(const Knowledge& known, Upstream upstream, Pipeline how = Pipeline::automatic) {
+    upstream.pipelining = how;
+    const auto plan = plan_for("a:1", known, upstream);
+    CHECK((!plan.handshake.pipelined || plan.handshake.methods.size() == 1));
+    return plan.handshake.pipelined;
+}
+
+} // namespace
+
+TEST_CASE("pipelined where the proxy has said or shown that it takes that, and no sooner") {
+    CHECK_FALSE(is_pipelined({}, {}));
+    CHECK(is_pipelined(seen(Pipelining::tolerated), {}));
+    CHECK(is_pipelined(seen(Pipelining::unknown, {}, Ahead::messages), {}));
+    CHECK(is_pipelined(seen(Pipelining::unknown, {}, Ahead::data), {}));
+    CHECK_FALSE(is_pipelined(seen(Pipelining::refused), {}));
+    CHECK_FALSE(
+        is_pipelined(seen(Pipelining::refused, {}, Ahead::data), {})); // seen counts for more than said
+}
+
+TEST_CASE("the rules' word on pipelining") {
+    CHECK_FALSE(is_pipelined(seen(Pipelining::tolerated, {}, Ahead::data), {}, Pipeline::off));
+    CHECK(is_pipelined({}, {}, Pipeline::always));
+    CHECK_FALSE(is_pipelined(seen(Pipelining::refused), {}, Pipeline::always));
+}
+
+TEST_CASE("a password is never sent ahead where the proxy could have chosen none") {
+    const auto methods = [](const Knowledge& known) {
+        const auto plan = plan_for("a:1", known, upstream_with_password()).handshake;
+        CHECK(plan.pipelined);
+        REQUIRE(plan.methods.size() == 1);
+        return plan.methods[0];
+    };
+    CHECK(methods(seen(Pipelining::tolerated, Method::password)) == Method::password);
+    CHECK(methods(seen(Pipelining::tolerated, Method::none)) == Method::none);
+    auto always = upstream_with_password();
+    always.pipelining = Pipeline::always;
+    CHECK(plan_for("a:1", {}, always).handshake.methods[0] == Method::password);
+    CHECK(plan_for("a:1", {}, always).handshake.methods.size() == 1);
+}
+
+TEST_CASE("what a pipelined exchange shows of the proxy") {
+    ClientPlan burst;
+    burst.exchange = Exchange::features;
+    burst.pipelined = true;
+    const auto shown = [&](std::initializer_list<std::uint8_t> answer) {
+        auto machine = handshake(burst, {answer});
+        machine.ended();
+        return seen_of_pipelining(machine);
+    };
+    CHECK(shown({5, 0, 5, 7, 0, 1, 0, 0, 0, 0, 0, 0}) == PipeliningSeen::tolerated);
+    CHECK(shown({5, 0, 5, 7, 0, 1}) == PipeliningSeen::tolerated); // shadowsocks-libev
+    CHECK(shown({5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xff, 0, 0}) == PipeliningSeen::tolerated);
+    CHECK(shown({5, 0}) == PipeliningSeen::nothing); // danted, ssh -D: the end is their answer
+    CHECK(shown({}) == PipeliningSeen::refused);
+    CHECK(shown({5}) == PipeliningSeen::refused);
+    CHECK(shown({1, 0}) == PipeliningSeen::refused); // Tor, if a password had come
+    CHECK(shown({5, 0xff}) == PipeliningSeen::refused);
+}
+
+TEST_CASE("a pipelined exchange is done once more where pipelining may be to blame") {
+    CHECK(may_be_for_pipelining(Failure::closed, false));
+    CHECK(may_be_for_pipelining(Failure::malformed, true));
+    CHECK(may_be_for_pipelining(Failure::no_acceptable_method, false));
+    CHECK_FALSE(may_be_for_pipelining(Failure::no_acceptable_method, true));
+    CHECK_FALSE(may_be_for_pipelining(Failure::command_refused, false)); // the destination's word
+    CHECK_FALSE(may_be_for_pipelining(Failure::authentication_refused, false));
+}

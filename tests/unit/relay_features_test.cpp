@@ -32,6 +32,8 @@ TEST_CASE("the list of the default configuration, octet by octet") {
                                                "02 01 00 02 03 00 02 04 00 "
                                                "03 00 00 "
                                                "04 01 00 04 03 00 04 10 01 01 "
+                                               "80 00 08 73 6f 63 6b 73 69 66 79 " // "socksify"
+                                               "80 01 01 02 "                      // early data
                                                "ff 00 00");
 }
 
@@ -115,7 +117,8 @@ TEST_CASE("a spoilt list is spoilt as configured") {
             read(R"({"features": {"names": false}, "test_behaviour": )" + std::string(test) + "}");
         return hex(encode_list(list_of(config), config.test));
     };
-    const std::string honest = "01 05 01 00 02 01 00 02 04 00 03 00 00 04 01 00 04 03 00 04 10 01 01";
+    const std::string honest = "01 05 01 00 02 01 00 02 04 00 03 00 00 04 01 00 04 03 00 04 10 01 01 "
+                               "80 00 08 73 6f 63 6b 73 69 66 79 80 01 01 02";
     CHECK(encoded("{}") == honest + " ff 00 00");
     CHECK(encoded(R"({"list_end": "tag_only"})") == honest + " ff");
     CHECK(encoded(R"({"list_end": "none"})") == honest);
