@@ -4,6 +4,7 @@
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
+#include "sys/raise_error.hpp"
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
 #include "sys/socket_options.hpp"
@@ -53,16 +54,89 @@ struct Errand {
     explicit Errand(const sys::Way& way) : destination(way.destination), upstreams(way.upstreams) {}
 };
 
+/// What a look at a control connection tells.
+enum class Sight : std::uint8_t { alive, ended };
+
+Sight look_at(int control) noexcept {
+    for (;;) {
+        std::array<std::uint8_t, 64> discarded; // a proxy has nothing to say there
+        const auto size = real::recv(control, discarded.data(), discarded.size(), MSG_DONTWAIT);
+        if (size > 0) continue;
+        if (size == 0) return Sight::ended;
+        const bool tells_nothing = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
+        return tells_nothing ? Sight::alive : Sight::ended;
+    }
+}
+
+/// Waits for the end of an association, for a program that may be waiting itself. Keeps neither the socket
+/// nor what is known of it: the program may close it at any time.
+class WatchTask final : public sys::worker::Task {
+public:
+    WatchTask(Datagram& datagram, std::shared_ptr<sys::Control> control)
+        : datagram_(&datagram), control_(std::move(control)) {}
+
+    sys::worker::Wait run() override {
+        if (cancelled()) return {.over = true};
+        has_ended_ = look_at(control_->fd.load()) == Sight::ended;
+        return {.over = has_ended_, .fd = control_->fd.load(), .events = EPOLLIN};
+    }
+    void finish() noexcept override {
+        control_->is_watched.store(false);
+        if (has_ended_) tell();
+        control_->close();
+    }
+    /// As if it had never been watched: there will be a look before the next datagram.
+    void abandon(int) noexcept override {
+        control_->is_watched.store(false);
+        if (cancelled()) return control_->close();
+        if (const auto datagram = sys::still_alive(datagram_)) {
+            const std::lock_guard lock(datagram->mutex);
+            if (!cancelled()) datagram->is_watched.store(false);
+        }
+    }
+    [[nodiscard]] bool cancelled() const noexcept override { return control_->is_unwanted.load(); }
+
+private:
+    void tell() noexcept {
+        const auto datagram = sys::still_alive(datagram_);
+        if (!datagram) return;
+        const std::lock_guard lock(datagram->mutex);
+        if (cancelled()) return;
+        datagram->end_association();
+        datagram->error.store(ECONNREFUSED);
+        const int fd = sys::duplicate_of(*datagram);
+        if (fd >= 0) sys::raise_error(fd);
+        sys::close_internal(fd);
+    }
+
+    Datagram* datagram_;
+    std::shared_ptr<sys::Control> control_;
+    bool has_ended_ = false;
+};
+
+/// Under the lock, for an association that has just been made.
+void watch(Datagram& datagram) {
+    if (!sys::worker::ready()) return;
+    const auto& control = datagram.control;
+    std::unique_ptr<sys::worker::Task> task = std::make_unique<WatchTask>(datagram, control);
+    control->is_watched.store(true);
+    datagram.is_watched.store(true);
+    if (sys::worker::post(task)) return;
+    control->is_watched.store(false);
+    datagram.is_watched.store(false);
+}
+
 /// Under the lock: the outcome of `dial` becomes the Datagram's, and what has waited is sent. 0 or errno.
-int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const Errand& errand) {
+int conclude(int fd, Datagram& datagram, const Dial& dial, const std::shared_ptr<sys::Control>& control,
+             const Errand& errand) {
     const auto fail = [&](int error) {
-        sys::close_internal(control);
+        control->close();
         datagram.stage.store(Stage::none);
         datagram.queue.clear();
         return error;
     };
     if (dial.error() != 0) return fail(dial.error());
-    const auto relay = relay_of(dial.bound(), control);
+    const auto relay = relay_of(dial.bound(), control->fd.load());
     const int domain = socket_domain(fd);
     const auto address = relay && (domain == AF_INET6 || relay->host.unmapped().type() == AddressType::ipv4)
                              ? sys::to_address({relay->host.unmapped(), relay->port}, domain)
@@ -73,15 +147,19 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const Er
         return fail(ENETUNREACH);
     }
     const int on = 1;
-    real::setsockopt(control, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    real::setsockopt(control->fd.load(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     auto association = std::make_unique<sys::Association>();
     association->relay = *address;
-    association->control = control;
     association->upstreams = errand.upstreams;
     if (const auto* peer = datagram.peer.load(); peer != nullptr && !peer->is_direct && !peer->is_name_server)
         if (const int error = listen_to(fd, *address); error != 0) return fail(error);
     sys::take_error(fd); // of a former relay's port, if any: the program has been told
-    datagram.set_association(std::move(association));
+    datagram.set_association(std::move(association), control);
+    try {
+        watch(datagram);
+    } catch (const std::bad_alloc&) {
+        // It is looked at before the next datagram.
+    }
     log::line(log::Level::info, "%s: datagrams go by %s", errand.destination.text().c_str(),
               relay->text().c_str());
     for (const auto& waiting : std::exchange(datagram.queue, {})) {
@@ -101,11 +179,12 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, int control, const Er
 /// An association that the worker gets. Holds the program's description, under a number of its own.
 class AssociateTask final : public sys::worker::Task {
 public:
-    AssociateTask(sys::DatagramRef datagram, const sys::Way& way, int carried, int control, Dial dial)
+    AssociateTask(sys::DatagramRef datagram, const sys::Way& way, int carried,
+                  std::shared_ptr<sys::Control> control, Dial dial)
         : datagram_(std::move(datagram)),
           errand_(way),
           carried_(carried),
-          control_(control),
+          control_(std::move(control)),
           dial_(std::move(dial)) {}
     ~AssociateTask() override { sys::close_internal(carried_); }
     AssociateTask(const AssociateTask&) = delete;
@@ -113,31 +192,37 @@ public:
 
     sys::worker::Wait run() override { return dial_.advance(); }
     void finish() noexcept override {
-        const std::lock_guard lock(datagram_->mutex);
+        int error = ENOMEM;
         try {
-            if (const int error = conclude(carried_, *datagram_, dial_, control_, errand_); error != 0)
-                datagram_->error.store(error);
+            const std::lock_guard lock(datagram_->mutex);
+            error = conclude(carried_, *datagram_, dial_, control_, errand_);
         } catch (const std::bad_alloc&) {
-            give_up(ENOMEM);
+            give_up();
         }
+        if (error != 0) tell(error);
     }
     void abandon(int error) noexcept override {
-        const std::lock_guard lock(datagram_->mutex);
-        give_up(error);
+        give_up();
+        tell(error);
     }
 
 private:
-    void give_up(int error) noexcept {
-        sys::close_internal(control_);
+    void give_up() noexcept {
+        const std::lock_guard lock(datagram_->mutex);
+        control_->close();
         datagram_->stage.store(Stage::none);
-        datagram_->error.store(error);
         datagram_->queue.clear();
+    }
+    void tell(int error) noexcept {
+        const std::lock_guard lock(datagram_->mutex);
+        datagram_->error.store(error);
+        sys::raise_error(carried_);
     }
 
     sys::DatagramRef datagram_;
     Errand errand_;
     int carried_;
-    int control_;
+    std::shared_ptr<sys::Control> control_;
     Dial dial_;
 };
 
@@ -159,20 +244,21 @@ namespace {
 /// What there is of an association before it is one; taken back if it comes to nothing, whatever ends it.
 class Unfinished {
 public:
-    Unfinished(Datagram& datagram, int control) noexcept : datagram_(datagram), control_(control) {}
+    Unfinished(Datagram& datagram, std::shared_ptr<sys::Control> control) noexcept
+        : datagram_(datagram), control_(std::move(control)) {}
     ~Unfinished() {
-        if (control_ < 0) return;
+        if (!control_) return;
         const sys::KeepErrno keep;
-        sys::close_internal(control_);
+        control_->close();
         datagram_.stage.store(Stage::none);
     }
     Unfinished(const Unfinished&) = delete;
     Unfinished& operator=(const Unfinished&) = delete;
-    void release() noexcept { control_ = -1; }
+    void release() noexcept { control_.reset(); }
 
 private:
     Datagram& datagram_;
-    int control_;
+    std::shared_ptr<sys::Control> control_;
 };
 
 } // namespace
@@ -183,11 +269,12 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     std::unique_lock lock(datagram.mutex);
     if (datagram.stage.load() != Stage::none) return 0; // another thread was faster
     const int domain = socket_domain(fd);
-    const int control = open_control(domain);
-    if (control < 0) return errno;
+    const auto control = std::make_shared<sys::Control>(-1);
+    control->fd.store(open_control(domain));
+    if (control->fd.load() < 0) return errno;
     Unfinished unfinished(datagram, control);
     Dial dial(Dial::Purpose::associate, sys::rules(), way.upstreams, way.destination,
-              {control, domain, false, {}});
+              {control->fd.load(), domain, false, {}});
     datagram.stage.store(Stage::under_way);
     if (blocks) {
         // What other threads send meanwhile waits for us.
@@ -216,21 +303,35 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     return 0;
 }
 
+int told_error(Datagram& datagram) noexcept {
+    if (datagram.error.load(std::memory_order_relaxed) == 0) return 0;
+    const int error = datagram.error.exchange(0);
+    // Who tells it has the lock until the kernel's sign of it is complete: then nothing of that is left.
+    if (error != 0) {
+        datagram.mutex.lock();
+        datagram.mutex.unlock();
+    }
+    return error;
+}
+
+int take_told_error(int fd, Datagram& datagram) noexcept {
+    const int error = told_error(datagram);
+    if (error != 0) sys::take_error(fd);
+    return error;
+}
+
 bool is_alive(Datagram& datagram, const sys::Association& association) {
+    if (datagram.is_watched.load(std::memory_order_relaxed)) return true;
     // Not for each datagram: a look is a system call.
     constexpr std::int64_t between = 100; // ms
     const auto now =
         std::chrono::duration_cast<std::chrono::milliseconds>(Dial::Clock::now().time_since_epoch()).count();
     if (now - datagram.looked_after.load(std::memory_order_relaxed) < between) return true;
     datagram.looked_after.store(now, std::memory_order_relaxed);
-    std::array<std::uint8_t, 64> discarded; // a proxy has nothing to say there
-    const auto size = real::recv(association.control, discarded.data(), discarded.size(), MSG_DONTWAIT);
-    const auto tells_nothing = [](int error) {
-        return error == EAGAIN || error == EINTR || error == ENOBUFS || error == ENOMEM;
-    };
-    if (size > 0 || (size < 0 && tells_nothing(errno))) return true;
     const std::lock_guard lock(datagram.mutex);
-    if (datagram.association.load() == &association) datagram.end_association();
+    if (datagram.association.load() != &association) return true; // of one that has come since
+    if (look_at(datagram.control->fd.load()) == Sight::alive) return true;
+    datagram.end_association();
     return false;
 }
 

@@ -11,9 +11,15 @@ namespace socksify::shim {
 /// said that it does not carry datagrams. Throws std::bad_alloc.
 int associate(int fd, sys::Datagram& datagram, const sys::Way& way, int flags);
 
-/// Whether the proxy still holds to it: looked at now and then. If not, it is ended, and the next call may
-/// get ECONNREFUSED once.
+/// Whether the proxy still holds to it: looked at by the worker, or else now and then. If not, it is ended,
+/// and the next call may get ECONNREFUSED once.
 bool is_alive(sys::Datagram& datagram, const sys::Association& association);
+
+/// What the worker has to tell of the association, once; 0 for nothing. The kernel's error, by which `fd`
+/// woke the program (sys/raise_error.hpp), is taken back.
+int take_told_error(int fd, sys::Datagram& datagram) noexcept;
+/// The same when the kernel has already told its error.
+int told_error(sys::Datagram& datagram) noexcept;
 
 /// The program's connect(): `fd` hears nobody but `relay` from now on, and of errors on the way there. 0 or
 /// errno.

@@ -91,12 +91,15 @@ bool put_into_queue(Datagram& datagram, const Way& way, const msghdr& message) {
 }
 
 /// A number that was closed behind our back, by stdio for one, and is a file's by now, passes from now on.
-Verdict<ssize_t> as_result(int fd, ssize_t result) noexcept {
-    if (result < 0 && errno == ENOTSOCK) {
+/// And the kernel's word for what the worker has to tell is not the true one.
+Verdict<ssize_t> as_result(int fd, Datagram& datagram, ssize_t result) noexcept {
+    if (result >= 0) return Verdict<ssize_t>::done(result);
+    if (errno == ENOTSOCK) {
         sys::forget_datagram(fd);
         return Verdict<ssize_t>::pass();
     }
-    return result < 0 ? Verdict<ssize_t>::fail(errno) : Verdict<ssize_t>::done(result);
+    const int told = errno == ECONNREFUSED ? told_error(datagram) : 0;
+    return Verdict<ssize_t>::fail(told != 0 ? told : errno);
 }
 
 Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool is_kept,
@@ -106,7 +109,7 @@ Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool 
         if (const auto* association = datagram.association.load()) {
             if (!is_alive(datagram, *association)) return Verdict<ssize_t>::fail(ECONNREFUSED);
             if (association->upstreams != way.upstreams) return Verdict<ssize_t>::fail(EHOSTUNREACH);
-            return as_result(fd, send_on(fd, datagram, way, message, flags));
+            return as_result(fd, datagram, send_on(fd, datagram, way, message, flags));
         }
         if (datagram.stage.load() == Stage::none) {
             if (const int error = associate(fd, datagram, way, flags); error != 0)
@@ -151,7 +154,7 @@ Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
 }
 
 void disconnect_datagram(int fd) noexcept {
-    const auto datagram = sys::find_datagram(fd);
+    const auto datagram = sys::find_true_datagram(fd);
     if (!datagram) return;
     datagram->peer.store(nullptr);
     // The kernel takes the port back, unless it was bound to, and relays keep to the port that they know.
@@ -205,9 +208,9 @@ Verdict<ssize_t> send_by(int fd, Datagram& datagram, const Way& way, bool is_kep
         bool is_direct = false;
         const auto answered = answer_datagram(fd, way, message, is_direct);
         if (!answered.passed) return answered;
-        if (is_direct) return as_result(fd, send_directly(fd, way, message, flags));
+        if (is_direct) return as_result(fd, datagram, send_directly(fd, way, message, flags));
     }
-    if (way.is_direct) return as_result(fd, send_directly(fd, way, message, flags));
+    if (way.is_direct) return as_result(fd, datagram, send_directly(fd, way, message, flags));
     return send_by_proxy(fd, datagram, way, is_kept, message, flags);
 }
 
@@ -274,14 +277,14 @@ Verdict<ssize_t> send_datagram(int fd, const msghdr& message, int flags) {
     const auto way = way_of(fd, message, datagram, made);
     if (way.passed) return Verdict<ssize_t>::pass();
     if (way.error != 0) return Verdict<ssize_t>::fail(way.error);
-    if (const int error = datagram->error.exchange(0); error != 0) return Verdict<ssize_t>::fail(error);
+    if (const int error = take_told_error(fd, *datagram); error != 0) return Verdict<ssize_t>::fail(error);
     return send_by(fd, *datagram, *way.result, made == nullptr, message, flags);
 }
 
 Verdict<> send_datagrams(int fd, mmsghdr* messages, unsigned count, int flags) {
     auto datagram = sys::find_datagram(fd);
     if (!datagram) return Verdict<>::pass();
-    if (const int error = datagram->error.exchange(0); error != 0) return Verdict<>::fail(error);
+    if (const int error = take_told_error(fd, *datagram); error != 0) return Verdict<>::fail(error);
     Batch batch(fd, *datagram, flags);
     int done = 0;
     // As the kernel has it: they go in their order, up to the first failure, which counts if nothing went.
@@ -308,7 +311,7 @@ Verdict<> send_datagrams(int fd, mmsghdr* messages, unsigned count, int flags) {
         if (!way.passed && made == nullptr && batch.add(message, *way.result)) continue;
         auto sent = way.passed ? Verdict<ssize_t>::pass()
                                : send_by(fd, *datagram, *way.result, made == nullptr, named, flags);
-        if (sent.passed) sent = as_result(fd, real::sendmsg(fd, &message.msg_hdr, flags));
+        if (sent.passed) sent = as_result(fd, *datagram, real::sendmsg(fd, &message.msg_hdr, flags));
         if (sent.error != 0) return stopped(sent.error);
         message.msg_len = static_cast<unsigned>(sent.result);
         ++done;
@@ -317,8 +320,13 @@ Verdict<> send_datagrams(int fd, mmsghdr* messages, unsigned count, int flags) {
     return error != 0 ? stopped(error) : Verdict<>::done(done);
 }
 
+int datagram_error(int fd) noexcept {
+    const auto datagram = sys::find_true_datagram(fd);
+    return datagram ? take_told_error(fd, *datagram) : 0;
+}
+
 std::optional<Address> datagram_peer(int fd) noexcept {
-    const auto datagram = sys::find_datagram(fd);
+    const auto datagram = sys::find_true_datagram(fd);
     const auto* peer = datagram ? datagram->peer.load() : nullptr;
     return peer != nullptr ? std::optional(peer->to) : std::nullopt;
 }

@@ -27,6 +27,8 @@ Verdict<> receive_datagrams(int fd, mmsghdr* messages, unsigned count, int flags
 /// FIONREAD: the octets of the next datagram.
 Verdict<> pending_octets(int fd, int* octets);
 
+/// SO_ERROR, where the kernel does not know it; 0 for nothing.
+int datagram_error(int fd) noexcept;
 /// Whom the program has connected a UDP socket to.
 std::optional<sys::Address> datagram_peer(int fd) noexcept;
 

@@ -1,6 +1,7 @@
 // Receiving: what comes from the proxy's relay loses its header on the way to the program, and what comes
 // from nowhere that the rules know is not received at all.
 #include "shim/arrival.hpp"
+#include "shim/association.hpp"
 #include "shim/datagrams.hpp"
 #include "shim/name_server.hpp"
 #include "sys/real.hpp"
@@ -176,8 +177,11 @@ void move_payload(const msghdr& from, const msghdr& to, std::size_t size) {
 }
 
 /// A number that was closed behind our back, by stdio for one, and is a file's by now, passes from now on.
+/// And the kernel's word for what the worker has to tell is not the true one.
 template <class Result>
-Verdict<Result> as_failure(int fd, int error) noexcept {
+Verdict<Result> as_failure(int fd, Datagram& datagram, int error) noexcept {
+    if (error == ECONNREFUSED)
+        if (const int told = told_error(datagram); told != 0) return Verdict<Result>::fail(told);
     if (error != ENOTSOCK) return Verdict<Result>::fail(error);
     sys::forget_datagram(fd);
     return Verdict<Result>::pass();
@@ -223,13 +227,13 @@ Verdict<ssize_t> receive_datagram(int fd, msghdr& message, int flags) {
     const auto datagram = sys::find_datagram(fd);
     if (!datagram || (flags & MSG_ERRQUEUE) != 0) return Verdict<ssize_t>::pass();
     if (message.msg_iovlen > IOV_MAX - 2) return Verdict<ssize_t>::fail(EMSGSIZE);
-    if (const int error = datagram->error.exchange(0); error != 0) return Verdict<ssize_t>::fail(error);
+    if (const int error = take_told_error(fd, *datagram); error != 0) return Verdict<ssize_t>::fail(error);
     Incoming incoming;
     for (;;) {
         auto carried = incoming.expect(message, datagram->expected_header.load(std::memory_order_relaxed));
         const auto size =
             real::recvmsg(fd, &carried, flags | MSG_TRUNC); // the result is the datagram's whole size
-        if (size < 0) return as_failure<ssize_t>(fd, errno);
+        if (size < 0) return as_failure<ssize_t>(fd, *datagram, errno);
         if (const auto result =
                 incoming.deliver(*datagram, carried, static_cast<std::size_t>(size), message, flags))
             return Verdict<ssize_t>::done(static_cast<ssize_t>(*result));
@@ -241,7 +245,7 @@ Verdict<> receive_datagrams(int fd, mmsghdr* messages, unsigned count, int flags
     const auto datagram = sys::find_datagram(fd);
     if (!datagram || (flags & MSG_ERRQUEUE) != 0 || count == 0 || sys::is_nowhere(messages))
         return Verdict<>::pass();
-    if (const int error = datagram->error.exchange(0); error != 0) return Verdict<>::fail(error);
+    if (const int error = take_told_error(fd, *datagram); error != 0) return Verdict<>::fail(error);
     const auto batch = take_batch();
     // Each look finds the same one.
     const unsigned most = (flags & MSG_PEEK) != 0 ? 1 : Batch::most;
@@ -258,7 +262,7 @@ Verdict<> receive_datagrams(int fd, mmsghdr* messages, unsigned count, int flags
         const int how = flags | MSG_TRUNC | ((flags & MSG_WAITFORONE) != 0 && done > 0 ? MSG_DONTWAIT : 0);
         const int came = real::recvmmsg(fd, batch->carried.data(), asked, how, timeout);
         if (came < 0) {
-            if (done == 0) return as_failure<int>(fd, errno);
+            if (done == 0) return as_failure<int>(fd, *datagram, errno);
             if (errno != EAGAIN) datagram->error.store(errno); // as the kernel: for the next call
             return Verdict<>::done(static_cast<int>(done));
         }

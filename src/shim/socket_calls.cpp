@@ -56,6 +56,8 @@ Verdict<> answer(const sys::Address& from, sockaddr* address, socklen_t* size) n
 
 Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
     if (connects_by_option(level, name)) return Verdict<>::fail(EOPNOTSUPP);
+    if (level == SOL_SOCKET && name == SO_ERROR)
+        if (const int error = datagram_error(fd); error != 0) return answer(error, value, size);
     const auto socket = sys::find_socket(fd);
     if (!socket) return Verdict<>::pass();
     if (level == SOL_SOCKET) {

@@ -3,7 +3,7 @@
 #include "sys/fd_marks.hpp"
 #include "sys/fd_table.hpp"
 #include "sys/internal_fds.hpp"
-#include "sys/real.hpp"
+#include "sys/worker.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -76,6 +76,8 @@ std::size_t bucket_of(const Address& address, std::size_t buckets) noexcept {
 void DatagramTable::renew_in_child() {
     for (auto* one = table.all; one != nullptr; one = one->next_made_) {
         one->mutex.renew_in_child();
+        one->is_watched.store(false);
+        if (one->control) one->control->is_watched.store(false);
         if (one->stage.load() != Datagram::Stage::under_way) continue;
         one->stage.store(Datagram::Stage::none);
         one->queue.clear();
@@ -102,19 +104,29 @@ const Way* Datagram::add_way(std::unique_ptr<const Way>& way) noexcept {
     return added;
 }
 
-void Datagram::set_association(std::unique_ptr<const Association> made) {
+void Control::close() noexcept { close_internal(fd.exchange(-1)); }
+
+void Datagram::set_association(std::unique_ptr<const Association> made,
+                               std::shared_ptr<Control> its_control) {
     associations_.push_back(std::move(made));
+    control = std::move(its_control);
     association.store(associations_.back().get());
     stage.store(Stage::ready);
 }
 
 void Datagram::end_association() noexcept {
-    const auto* ended = association.exchange(nullptr);
+    association.store(nullptr);
+    is_watched.store(false);
     stage.store(Stage::none);
-    if (ended != nullptr) close_internal(ended->control);
+    if (!control) return;
+    control->is_unwanted.store(true);
+    if (control->is_watched.load()) worker::wake();
+    else control->close();
+    control.reset();
 }
 
 void Datagram::empty() noexcept {
+    const std::lock_guard lock(mutex); // the worker may have found it a moment before
     end_association();
     associations_.clear();
     for (auto& bucket : ways_)
@@ -125,6 +137,8 @@ void Datagram::empty() noexcept {
     error.store(0);
     queue.clear();
     sources.clear();
+    number.store(-1);
+    cookie = 0;
 }
 
 DatagramRef::~DatagramRef() {
@@ -141,11 +155,41 @@ DatagramRef find_datagram(int fd) noexcept {
     return DatagramRef(table.acquire(fd));
 }
 
+DatagramRef find_true_datagram(int fd) noexcept {
+    auto found = find_datagram(fd);
+    if (!found || found->cookie == cookie_of(fd)) return found;
+    forget_datagram(fd);
+    return {};
+}
+
+DatagramRef still_alive(Datagram* datagram) noexcept {
+    datagram->users_.fetch_add(1);
+    DatagramRef counted(datagram);
+    return datagram->alive_.load() ? std::move(counted) : DatagramRef{};
+}
+
+int duplicate_of(const Datagram& datagram) noexcept {
+    const auto duplicate = [&](int fd) {
+        const int made = duplicate_internally(fd);
+        if (made >= 0 && cookie_of(made) == datagram.cookie) return made;
+        close_internal(made);
+        return -1;
+    };
+    int made = -1;
+    if (const int fd = datagram.number.load(); fd >= 0) made = duplicate(fd);
+    fd_marks.for_each_shared([&](int fd) {
+        if (made < 0) made = duplicate(fd);
+    });
+    return made;
+}
+
 DatagramRef make_datagram(int fd, int domain) {
     if (auto known = find_datagram(fd)) return known;
     if (fd < 0 || fd >= FdMarks::capacity) throw std::bad_alloc(); // never seen: its hooks would not find it
     auto* fresh = table.take();
     fresh->domain = domain;
+    fresh->cookie = cookie_of(fd);
+    fresh->number.store(fd);
     fresh->alive_.store(true);
     fresh->users_.fetch_add(2); // the slot's, and the caller's
     Datagram* none = nullptr;
@@ -157,9 +201,8 @@ DatagramRef make_datagram(int fd, int domain) {
     fd_marks.set(fd, FdMarks::datagram);
     DatagramRef made(fresh);
     if (!fd_marks.has(fd, FdMarks::shared)) return made;
-    const auto cookie = cookie_of(fd); // numbers that it got before there was anything to know
-    fd_marks.for_each_shared([&](int other) {
-        if (other != fd && cookie_of(other) == cookie) copy_datagram(fd, other);
+    fd_marks.for_each_shared([&](int other) { // numbers that it got before there was anything to know
+        if (other != fd && cookie_of(other) == fresh->cookie) copy_datagram(fd, other);
     });
     return made;
 }

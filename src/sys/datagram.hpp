@@ -35,11 +35,24 @@ struct Way {
     const Way* next = nullptr;          ///< in the same bucket
 };
 
-/// What a proxy has agreed to carry.
+/// What a proxy has agreed to carry. Never changes.
 struct Association {
-    Address relay;    ///< where its datagrams go, in the socket's family
-    int control = -1; ///< it lives as long as this connection
+    Address relay; ///< where its datagrams go, in the socket's family
     std::vector<std::size_t> upstreams;
+};
+
+/// The connection that an association lives as long as. The worker may watch it: then it is the worker that
+/// closes it, when it has noticed that it is not wanted any more.
+struct Control {
+    explicit Control(int connection) noexcept : fd(connection) {}
+    ~Control() { close(); }
+    Control(const Control&) = delete;
+    Control& operator=(const Control&) = delete;
+    void close() noexcept;
+
+    std::atomic<int> fd;
+    std::atomic<bool> is_watched{false};
+    std::atomic<bool> is_unwanted{false};
 };
 
 class Datagram {
@@ -69,6 +82,9 @@ public:
     std::atomic<int> error{0};                     ///< for the next call, once
     std::atomic<std::uint8_t> expected_header{10}; ///< octets: of the last one that came
     std::atomic<std::int64_t> looked_after{0};     ///< when the control connection was looked at, in ms
+    std::atomic<bool> is_watched{false};           ///< the worker looks at it
+    std::atomic<int> number{-1};                   ///< the first that referred to it
+    std::uint64_t cookie = 0;                      ///< of the description
     int domain = 0;                                ///< as the program made the socket
 
     /// For whatever is added or replaced.
@@ -81,6 +97,7 @@ public:
     /// Sources that answer for a name: the proxy tells their address, the program knows the name's. Under
     /// `mutex`.
     std::vector<std::pair<Endpoint, const Way*>> sources;
+    std::shared_ptr<Control> control; ///< of Stage::ready; under `mutex`
 
     /// Under `mutex`: the association is over, and the next datagram begins a new one.
     void end_association() noexcept;
@@ -89,6 +106,7 @@ private:
     friend class DatagramRef;
     friend struct DatagramTable;
     friend class DatagramRef make_datagram(int fd, int domain);
+    friend class DatagramRef still_alive(Datagram* datagram) noexcept;
     friend void copy_datagram(int from, int to) noexcept;
     void empty() noexcept;
 
@@ -104,8 +122,9 @@ private:
     Datagram* next_made_ = nullptr;
 
 public:
-    /// Under `mutex`.
-    void set_association(std::unique_ptr<const Association> made);
+    /// Under `mutex`. Throws std::bad_alloc; then nothing has changed.
+    void set_association(std::unique_ptr<const Association> made,
+                         std::shared_ptr<Control> its_control);
 };
 
 /// A Datagram that does not go as long as this lives.
@@ -131,6 +150,14 @@ private:
 
 /// For a number without one: one relaxed load.
 DatagramRef find_datagram(int fd) noexcept;
+/// The same for what is no matter of speed: the description must still be the one that it was.
+DatagramRef find_true_datagram(int fd) noexcept;
+/// For whoever has kept a pointer without a count: nothing, if the program has closed all its numbers. It may
+/// be another socket's by now.
+DatagramRef still_alive(Datagram* datagram) noexcept;
+/// A duplicate, among the internal numbers, of the description that the program uses; -1 if it has none any
+/// more.
+int duplicate_of(const Datagram& datagram) noexcept;
 /// That of `fd`, made if need be. Throws std::bad_alloc.
 DatagramRef make_datagram(int fd, int domain);
 /// `fd` ends, or begins to refer to something else.

@@ -110,6 +110,29 @@ recvfrom = 4 'four' from 203.0.113.80:7, 16 octets
 sendto = 4
 recvfrom = 4 'five' from 203.0.113.80:7, 16 octets
 """
+def _woken_by_end(*, connects: bool, blocking: bool) -> str:
+    peer = "getpeername = 203.0.113.80:7, 16 octets\n" if connects else ""
+    exchange = "sendto = 3\nrecvfrom = 3 '{}' from 203.0.113.80:7, 16 octets\n"
+    return (
+        ("connect = 0\n" if connects else "")
+        + exchange.format("one")
+        + ("" if blocking else "poll: 1 ERR\n")
+        + "recv = -1 ECONNREFUSED\nSO_ERROR = 0\nrecv = -1 EAGAIN\n"
+        + peer
+        + exchange.format("two")
+    )
+
+
+def _woken_by_refusal(*, connects: bool, asks: bool) -> str:
+    peer = "getpeername = 203.0.113.80:7, 16 octets\n" if connects else ""
+    told = "SO_ERROR = EACCES\n" if asks else "recv = -1 EACCES\n"
+    wakes = "sendto = 5\nepoll_wait = 1\nERR\npoll: 1 ERR\n"
+    return ("connect = 0\n" if connects else "") + wakes + told + "SO_ERROR = 0\npoll: OUT\nrecv = -1 EAGAIN\n" + peer
+
+
+_BOTH = (True, False)
+WOKEN_BY_END = "".join(_woken_by_end(connects=connects, blocking=blocking) for connects in _BOTH for blocking in _BOTH)
+WOKEN_BY_REFUSAL = "".join(_woken_by_refusal(connects=connects, asks=asks) for connects in _BOTH for asks in _BOTH)
 DIRECT = {"rules": [{"destination": "203.0.113.81/32", "protocol": "udp", "route": "direct"}]}
 ALL_DIRECT = {"rules": [{"protocol": "udp", "route": "direct"}]}
 SHORT = (b"", b"\0", b"\0\0\0", b"\0\0\0\1\x7f\0\0\1\0", b"\0\0\0\3\xffabc", b"\0\0\0\x09garbage garbage garbage")
@@ -156,6 +179,32 @@ PROXIES = [
     ),
     _to_a("the proxy ends", Datagrams(most=2), "ends {echo}", ENDS),
     _to_a("the proxy ends, non-blocking", Datagrams(most=2), "ends {echo} nonblocking", ENDS),
+    _to_a("the proxy ends, and nothing is sent", Datagrams(most=1), "woken_by_end {echo}", WOKEN_BY_END),
+    _to_a("bound again", Datagrams(), "bound_again {echo}", "over"),
+    Case(
+        "datagrams / the proxy ends, and nothing is sent, IPv6",
+        "udp_proxies woken_by_end {echo6}",
+        says=WOKEN_BY_END.replace("203.0.113.80:7, 16", "[2001:db8:80::80]:7, 28"),
+        proxies=(Script(host=PROXY_V6, datagrams=Datagrams(most=1)),),
+    ),
+    Case(
+        "datagrams / the proxy ends, and nothing is sent, IPv4 on AF_INET6",
+        "udp_proxies woken_by_end {mapped}",
+        says=WOKEN_BY_END.replace("203.0.113.80:7, 16", "[::ffff:203.0.113.80]:7, 28"),
+        proxies=(Script(datagrams=Datagrams(most=1)),),
+    ),
+    Case(
+        "datagrams / refused, and nothing is sent",
+        "udp_proxies woken_by_refusal {echo}",
+        says=WOKEN_BY_REFUSAL,
+        proxies=(Script(at={Stage.REQUEST: send(rep(2))}),),
+    ),
+    Case(
+        "datagrams / refused, and nothing is sent, IPv6",
+        "udp_proxies woken_by_refusal {echo6}",
+        says=WOKEN_BY_REFUSAL.replace("203.0.113.80:7, 16", "[2001:db8:80::80]:7, 28"),
+        proxies=(Script(host=PROXY_V6, at={Stage.REQUEST: send(rep(2))}),),
+    ),
     _to_a(
         "some direct",
         Datagrams(),

@@ -2,6 +2,7 @@
 #include "udp.hpp"
 
 #include <netdb.h>
+#include <sys/epoll.h>
 
 using namespace victim;
 
@@ -83,6 +84,79 @@ void refused(const Arguments& words) {
     }
 }
 
+void observe_wake(int fd, const char* how) {
+    const Stopwatch watch;
+    pollfd interest{fd, POLLIN, 0};
+    const int count = poll(&interest, 1, patience);
+    say("%s: %d %s%s", how, count, event_names(static_cast<unsigned>(interest.revents)).c_str(),
+        watch.milliseconds() < patience / 2 ? "" : ", too late");
+}
+
+/// DESTINATION: a proxy that won't wakes who sleeps until something comes, by poll() and by epoll.
+void woken_by_refusal(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    for (const bool connects : {true, false})
+        for (const bool asks : {true, false}) {
+            const int fd = udp_socket(to.family(), SOCK_NONBLOCK), epoll = epoll_create1(0);
+            epoll_event event{EPOLLIN, {.u32 = 7}};
+            epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+            if (connects) told("connect", connect_to(fd, to));
+            told("sendto", sendto(fd, "hello", 5, 0, connects ? nullptr : to.get(), connects ? 0 : to.size));
+            told("epoll_wait", epoll_wait(epoll, &event, 1, patience));
+            say("%s", event_names(event.events).c_str());
+            observe_wake(fd, "poll");
+            if (asks) observe_error(fd);
+            else told("recv", recv(fd, nullptr, 0, 0));
+            observe_error(fd);
+            observe_poll(fd);
+            told("recv", recv(fd, nullptr, 0, 0));
+            if (connects) observe_peer(fd);
+            close(fd);
+            close(epoll);
+        }
+}
+
+/// DESTINATION: and so does one that ends, where nothing is sent any more. Then all begins anew.
+void woken_by_end(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    for (const bool connects : {true, false})
+        for (const int type : {0, 0 + SOCK_NONBLOCK}) {
+            const int fd = udp_socket(to.family(), type);
+            if (connects) told("connect", connect_to(fd, to));
+            exchange(fd, "one", connects ? nullptr : &to);
+            if (type == 0) told("recv", recv(fd, nullptr, 0, 0)); // it waits
+            else {
+                observe_wake(fd, "poll");
+                told("recv", recv(fd, nullptr, 0, 0));
+            }
+            observe_error(fd);
+            told("recv", recv(fd, nullptr, 0, MSG_DONTWAIT));
+            if (connects) observe_peer(fd);
+            exchange(fd, "two", connects ? nullptr : &to);
+            close(fd);
+        }
+}
+
+/// DESTINATION: a port that was bound to is free as soon as its socket is closed.
+void bound_again(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    Address local;
+    for (int i = 0; i < 20; ++i) {
+        const int fd = udp_socket(to.family());
+        if (i == 0) {
+            local = to;
+            std::memset(&local.storage, 0, sizeof local.storage);
+            local.storage.ss_family = static_cast<sa_family_t>(to.family());
+        }
+        if (bind(fd, local.get(), local.size) != 0) told("bind", -1);
+        if (i == 0) getsockname(fd, local.get(), &local.size);
+        sendto(fd, "hello", 5, 0, to.get(), to.size);
+        if (!await_datagram(fd)) say("nothing comes");
+        close(fd);
+    }
+    say("over");
+}
+
 /// DESTINATION: somebody sends to the program's own port, beside the relay.
 void stranger(const Arguments& words) {
     const auto to = address_of(words[0]);
@@ -148,6 +222,9 @@ int main(int argc, char** argv) {
                {{"names", names, 1},
                 {"ends", ends, 1},
                 {"refused", refused, 1},
+                {"woken_by_refusal", woken_by_refusal, 1},
+                {"woken_by_end", woken_by_end, 1},
+                {"bound_again", bound_again, 1},
                 {"stranger", stranger, 1},
                 {"once", once, 1},
                 {"on_one_socket", on_one_socket, 1},
