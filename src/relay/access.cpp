@@ -28,6 +28,9 @@ Match match_caller(const AccessRule& rule, const Caller& caller) {
     if (!rule.users.empty() &&
         std::find(rule.users.begin(), rule.users.end(), caller.user) == rule.users.end())
         return Match::no;
+    if (!rule.operations.empty() &&
+        std::find(rule.operations.begin(), rule.operations.end(), caller.operation) == rule.operations.end())
+        return Match::no;
     return Match::yes;
 }
 

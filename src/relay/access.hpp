@@ -10,11 +10,16 @@
 
 #include "policy/match.hpp"
 
+#include <array>
 #include <vector>
 
 namespace socksify::relay {
 
 enum class Verdict : std::uint8_t { allow, deny, open };
+
+/// What a rule can tell apart: CONNECT, datagrams, and peers that come to a listener of the relay's.
+enum class Operation : std::uint8_t { connect, udp, bind };
+constexpr std::array<std::string_view, 3> operation_words{"connect", "udp", "bind"};
 
 /// A "destination" or a "client" of a rule.
 struct Place {
@@ -30,16 +35,18 @@ struct AccessRule {
     std::vector<std::string> users;
     std::vector<Place> destinations;
     std::vector<policy::PortRange> ports;
+    std::vector<Operation> operations;
     Verdict action = Verdict::deny; ///< allow or deny
 };
 
-/// Who asks.
+/// Who asks, and for what.
 struct Caller {
     Host client;
     std::string_view user; ///< empty: not authenticated
+    Operation operation = Operation::connect;
 };
 
-/// What is asked for.
+/// What is asked for. Of `bind` the destination is the peer, but its port is that of the listener.
 struct Wanted {
     Endpoint destination;            ///< as the client said it
     std::optional<Host> address;     ///< what it resolved to; nothing: a name that is not resolved yet

@@ -103,7 +103,7 @@ private:
 
     void watch_idleness();
     void tell_drops();
-    [[nodiscard]] Caller caller() const { return {story_.client.host, story_.user}; }
+    [[nodiscard]] Caller caller() const { return {story_.client.host, story_.user, Operation::udp}; }
     [[nodiscard]] bool has_ended() const noexcept { return !inside_.is_open(); }
 
     Context& context_;

@@ -67,6 +67,7 @@ public:
             else if (key == "server") read_server(value);
             else if (key == "hosts") read_hosts(value);
             else if (key == "rules") in_.each_item(value, [&](const Node& rule) { read_rule(rule); });
+            else if (key == "inbound") read_inbound(value);
             else if (key == "guard_own_host") assign(config_.guard_own_host, read_flag(value));
             else if (key == "limits") read_limits(value);
             else if (key == "timeouts") read_timeouts(value);
@@ -165,6 +166,8 @@ private:
             else if (key == "ipv4") assign(out.ipv4, flag);
             else if (key == "ipv6") assign(out.ipv6, flag);
             else if (key == "udp") assign(out.udp, flag);
+            else if (key == "bind") assign(out.bind, flag);
+            else if (key == "listen") assign(out.listen, flag);
             else if (key == "per_destination") assign(out.per_destination, flag);
         });
         if (!out.ipv4 && !out.ipv6)
@@ -203,6 +206,11 @@ private:
             else if (key == "destination") read_destinations(value, out.destinations);
             else if (key == "port")
                 in_.each_of_one_or_many(value, [&](const Node& one) { read_port(one, out.ports); });
+            else if (key == "operation")
+                in_.each_of_one_or_many(value, [&](const Node& one) {
+                    if (const auto word = in_.read_word<Operation>(one, operation_words))
+                        out.operations.push_back(*word);
+                });
             else if (key == "comment") in_.read_text(value);
             else if (key == "action") {
                 has_action = true;
@@ -256,6 +264,33 @@ private:
         }
     }
 
+    void read_inbound(const Node& node) {
+        auto& out = config_.inbound;
+        in_.each_member(node, "inbound", [&](std::string_view key, const Node& value) {
+            if (key == "address") read_addresses(value, out.address);
+            else if (key == "advertise") read_addresses(value, out.advertise);
+            else if (key == "ports") {
+                out.ports.clear();
+                in_.each_of_one_or_many(value, [&](const Node& one) { read_port(one, out.ports); });
+                for (const auto& range : out.ports)
+                    if (range.contains(0)) in_.fail(value, Misfit{.found = "port 0, which is none"});
+            }
+        });
+    }
+    void read_addresses(const Node& node, std::vector<Host>& out) {
+        out.clear();
+        in_.each_of_one_or_many(node, [&](const Node& one) {
+            const auto text = in_.read_text(one);
+            if (!text) return;
+            const auto host = Host::parse(*text);
+            if (!host || host->is_name()) return in_.fail(one);
+            const bool again = std::any_of(out.begin(), out.end(),
+                                           [&](const Host& other) { return other.type() == host->type(); });
+            if (again) return in_.fail(one, Misfit{.found = quoted(*text) + ", a second one of its family"});
+            out.push_back(*host);
+        });
+    }
+
     void read_limits(const Node& node) {
         auto& out = config_.limits;
         in_.each_member(node, "limits", [&](std::string_view key, const Node& value) {
@@ -265,6 +300,8 @@ private:
             else if (key == "lookups") assign(out.lookups, read_count(value, 256));
             else if (key == "associations") assign(out.associations, read_count(value));
             else if (key == "destinations") assign(out.destinations, read_count(value));
+            else if (key == "listeners") assign(out.listeners, read_count(value));
+            else if (key == "backlog") assign(out.backlog, read_count(value, 65'535));
         });
     }
 
@@ -276,6 +313,7 @@ private:
             else if (key == "connect") assign(out.connect, in_.read_seconds(value, 1ms, a_day));
             else if (key == "idle") assign(out.idle, read_seconds_or_none(value));
             else if (key == "udp_idle") assign(out.udp_idle, read_seconds_or_none(value));
+            else if (key == "bind") assign(out.bind, read_seconds_or_none(value));
             else if (key == "close") assign(out.close, in_.read_seconds(value, 1ms, 5s));
             else if (key == "drain") assign(out.drain, in_.read_seconds(value, 1ms, a_day));
             else if (key == "keepalive")

@@ -30,7 +30,9 @@ struct Offered {
     bool names = true;
     bool ipv4 = true;
     bool ipv6 = true;
-    bool udp = true; ///< UDP ASSOCIATE
+    bool udp = true;     ///< UDP ASSOCIATE
+    bool bind = false;   ///< BIND: a peer comes to the client
+    bool listen = false; ///< LISTEN and ACCEPT: many do
     bool per_destination =
         false; ///< the feature list says whether the rules let CONNECT and datagrams to the host of interest
 
@@ -47,6 +49,15 @@ struct ServerTexts {
     friend bool operator==(const ServerTexts&, const ServerTexts&) = default;
 };
 
+/// Where the listeners are that clients ask for. Of each family one address at most.
+struct Inbound {
+    std::vector<Host> address{Host::ipv4({}),
+                              Host::ipv6({})}; ///< that is listened on; zeros: all of the host's
+    std::vector<Host> advertise{Host::ipv4({}),
+                                Host::ipv6({})}; ///< that clients are told; zeros: see open_port.hpp
+    std::vector<policy::PortRange> ports{{1024, 65535}};
+};
+
 struct LimitValues {
     unsigned connections = 8192;  ///< in all; one more is closed at once
     unsigned per_client = 4096;   ///< the same, for one IPv4 address or one IPv6 /64
@@ -54,6 +65,8 @@ struct LimitValues {
     unsigned lookups = 16;        ///< names that are resolved at the same time
     unsigned associations = 1024; ///< for datagrams, of one client
     unsigned destinations = 1024; ///< that an association remembers
+    unsigned listeners = 32;      ///< for peers, of one client
+    unsigned backlog = 128;       ///< peers that wait at one of them to be accepted
 
     friend bool operator==(const LimitValues&, const LimitValues&) = default;
 };
@@ -64,6 +77,7 @@ struct Timeouts {
     milliseconds connect{20'000};      ///< name and all addresses together
     milliseconds idle{86'400'000};     ///< a tunnel through which nothing goes; 0: for ever
     milliseconds udp_idle{86'400'000}; ///< the same for an association
+    milliseconds bind{86'400'000};     ///< until the peer of a BIND comes; 0: for ever
     milliseconds close{
         5'000}; ///< to get a refusal out, and again until the client closes (RFC 1928 §6: 10 s in all)
     milliseconds drain{30'000};          ///< after SIGTERM
@@ -126,6 +140,7 @@ struct Config {
     ServerTexts server;
     HostsTable hosts;
     AccessRules rules;
+    Inbound inbound;
     bool guard_own_host = true; ///< see access.hpp
     LimitValues limits;
     Timeouts timeouts;

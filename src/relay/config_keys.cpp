@@ -9,6 +9,8 @@ using policy::KeyInfo;
 constexpr std::string_view flag = "true or false";
 constexpr std::string_view seconds = "seconds, from 0.001 to 86400";
 constexpr std::string_view seconds_or_none = "seconds, from 0.001 to 31536000 (a year), or 0 for no limit";
+constexpr std::string_view own_addresses = "an IPv4 or IPv6 address, or a list of one of each";
+constexpr std::string_view zeros = R"(["0.0.0.0", "::"])";
 constexpr std::string_view text255 = "a text of at most 255 octets";
 constexpr std::string_view octets = "octets in hexadecimal digits";
 
@@ -23,6 +25,7 @@ constexpr std::array keys{
     KeyInfo{"", "server", "an object", "{}"},
     KeyInfo{"", "hosts", "an object: names, and for each an address or a list of addresses", "{}"},
     KeyInfo{"", "rules", "a list of objects", "[]"},
+    KeyInfo{"", "inbound", "an object", "{}"},
     KeyInfo{"", "guard_own_host", flag, "true"},
     KeyInfo{"", "limits", "an object", "{}"},
     KeyInfo{"", "timeouts", "an object", "{}"},
@@ -42,6 +45,8 @@ constexpr std::array keys{
     KeyInfo{"features", "ipv4", flag, "true"},
     KeyInfo{"features", "ipv6", flag, "true"},
     KeyInfo{"features", "udp", flag, "true"},
+    KeyInfo{"features", "bind", flag, "false"},
+    KeyInfo{"features", "listen", flag, "false"},
     KeyInfo{"features", "per_destination", flag, "false"},
 
     KeyInfo{"server", "hostname", text255, R"("")"},
@@ -58,8 +63,14 @@ constexpr std::array keys{
         ""},
     KeyInfo{"rules[]", "port", R"(a number from 0 to 65535, a range such as "8000-8999", or a list of them)",
             ""},
+    KeyInfo{"rules[]", "operation", R"("connect", "udp" or "bind", or a list of them)", ""},
     KeyInfo{"rules[]", "action", R"("allow" or "deny")", ""},
     KeyInfo{"rules[]", "comment", "a text, for people", ""},
+
+    KeyInfo{"inbound", "address", own_addresses, zeros},
+    KeyInfo{"inbound", "advertise", own_addresses, zeros},
+    KeyInfo{"inbound", "ports", R"(a number from 1 to 65535, a range such as "8000-8999", or a list of them)",
+            R"("1024-65535")"},
 
     KeyInfo{"limits", "connections", "a number from 1 to 1000000", "8192"},
     KeyInfo{"limits", "per_client", "a number from 1 to 1000000", "4096"},
@@ -67,12 +78,15 @@ constexpr std::array keys{
     KeyInfo{"limits", "lookups", "a number from 1 to 256", "16"},
     KeyInfo{"limits", "associations", "a number from 1 to 1000000", "1024"},
     KeyInfo{"limits", "destinations", "a number from 1 to 1000000", "1024"},
+    KeyInfo{"limits", "listeners", "a number from 1 to 1000000", "32"},
+    KeyInfo{"limits", "backlog", "a number from 1 to 65535", "128"},
 
     KeyInfo{"timeouts", "handshake", seconds, "15"},
     KeyInfo{"timeouts", "held", seconds, "60"},
     KeyInfo{"timeouts", "connect", seconds, "20"},
     KeyInfo{"timeouts", "idle", seconds_or_none, "86400"},
     KeyInfo{"timeouts", "udp_idle", seconds_or_none, "86400"},
+    KeyInfo{"timeouts", "bind", seconds_or_none, "86400"},
     KeyInfo{"timeouts", "close", "seconds, from 0.001 to 5", "5"},
     KeyInfo{"timeouts", "drain", seconds, "30"},
     KeyInfo{"timeouts", "keepalive", "whole seconds, from 1 to 32767, or 0 for none", "300"},

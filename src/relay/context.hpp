@@ -9,6 +9,7 @@
 #include "relay/own_addresses.hpp"
 #include "relay/resolver.hpp"
 #include "relay/users.hpp"
+#include "relay/waiting_peers.hpp"
 
 #include <asio/co_spawn.hpp>
 
@@ -25,6 +26,7 @@ struct Context {
     Resolver resolver;
     OwnAddresses own_addresses;
     Depot depot;
+    WaitingPeers waiting_peers;
     Batch batch;
     std::array<Outbox, 2> outboxes;
     OngoingSet ongoing;

@@ -43,6 +43,8 @@ Config make_config(const Options& options, const Credentials& credentials) {
     config.auth.users = {{credentials.username, hash_token(credentials.password)}};
     config.auth.remember = 24h;
     config.hosts = options.hosts;
+    config.features.bind = true;
+    config.features.listen = true;
     config.guard_own_host = !options.allow_loopback;
     config.log_level = LogLevel::off;
     return config;

@@ -14,6 +14,8 @@ constexpr std::array<std::uint8_t, 1> minor_version{0};
 constexpr std::array<std::uint8_t, 1> persistent{1};
 /// A session keeps what comes early, and a tunnel passes it on.
 constexpr std::array<std::uint8_t, 1> early_data{octet(Ahead::data)};
+constexpr std::array bind_features{octet(BindFeature::honours_port), octet(BindFeature::peer_filter)};
+constexpr std::array<std::uint8_t, 1> listen_version{1}; ///< of LISTEN and of ACCEPT
 
 void add_scope(FeatureList& list, const Config& config) {
     Message<3> scope;
@@ -25,13 +27,33 @@ void add_scope(FeatureList& list, const Config& config) {
     if (!scope.empty()) list.add(Tag::fdl, subtag_scope, scope);
 }
 
-/// By CONNECT, or with datagrams: rules don't tell these apart.
 bool may_reach_any(const Config& config, const Caller& caller, const Endpoint& host_of_interest) {
     if (!config.features.per_destination || host_of_interest.host.is_unspecified())
         return config.rules.judge(caller) != Verdict::deny;
     Wanted wanted{host_of_interest, {}, false};
     if (!host_of_interest.host.is_name()) wanted.address = host_of_interest.host.unmapped();
     return config.rules.judge(caller, wanted) != Verdict::deny;
+}
+
+void add_commands(FeatureList& list, const Config& config, const Caller& caller,
+                  const Endpoint& host_of_interest) {
+    const auto caller_for = [&](Operation operation) {
+        return Caller{caller.client, caller.user, operation};
+    };
+    if (may_reach_any(config, caller_for(Operation::connect), host_of_interest))
+        list.add(Tag::command, octet(Command::connect));
+    // A host of interest is where something goes, with its port: peers come, and the port is the listener's.
+    const bool inbound = config.rules.judge(caller_for(Operation::bind)) != Verdict::deny;
+    if (config.features.bind && inbound) {
+        list.add(Tag::command, octet(Command::bind), bind_features);
+    }
+    // Of pro-v5's flags (doc/wire.md) the relay understands none, so the value is empty.
+    if (config.features.udp && may_reach_any(config, caller_for(Operation::udp), host_of_interest))
+        list.add(Tag::command, octet(Command::udp_associate));
+    if (config.features.listen && inbound) {
+        list.add(Tag::command, octet(Command::listen), listen_version);
+        list.add(Tag::command, octet(Command::accept), listen_version);
+    }
 }
 
 void add_server(FeatureList& list, const ServerTexts& server, double load) {
@@ -59,11 +81,7 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
     if (config.features.ipv6) list.add(Tag::address, octet(AddressType::ipv6));
     for (std::size_t i = 0; i < config.auth.methods.size(); ++i)
         list.add(Tag::authentication, octet(config.auth.methods[i]));
-    if (may_reach_any(config, caller, host_of_interest)) {
-        list.add(Tag::command, octet(Command::connect));
-        // Of pro-v5's flags (doc/wire.md) the relay understands none, so the value is empty.
-        if (config.features.udp) list.add(Tag::command, octet(Command::udp_associate));
-    }
+    add_commands(list, config, caller, host_of_interest);
     list.add(Tag::command, octet(Command::list_features), config.features.hold ? Bytes(persistent) : Bytes());
     add_server(list, config.server, load);
     list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));

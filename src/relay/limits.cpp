@@ -33,14 +33,22 @@ Limits::Connection::~Connection() {
     count_down(limits_->per_client_, client_);
 }
 
-std::optional<Limits::Association> Limits::admit_association(const Host& client, const LimitValues& most) {
+std::optional<Limits::OfClient> Limits::admit(PerClient& all, const Host& client, unsigned most) {
     auto key = key_of(client);
-    if (!count(associations_, key, most.associations)) return {};
-    return Association(*this, std::move(key));
+    if (!count(all, key, most)) return {};
+    return OfClient(all, std::move(key));
 }
 
-Limits::Association::~Association() {
-    if (limits_ != nullptr) count_down(limits_->associations_, client_);
+std::optional<Limits::Association> Limits::admit_association(const Host& client, const LimitValues& most) {
+    return admit(associations_, client, most.associations);
+}
+
+std::optional<Limits::Listener> Limits::admit_listener(const Host& client, const LimitValues& most) {
+    return admit(listeners_, client, most.listeners);
+}
+
+Limits::OfClient::~OfClient() {
+    if (all_ != nullptr) count_down(*all_, client_);
 }
 
 Limits::Handshake Limits::begin_handshake() {

@@ -21,12 +21,15 @@ public:
     class Connection;
     /// A connection that has not come to a command yet.
     class Handshake;
-    /// A client's UDP association.
-    class Association;
+    /// What a client may have several of.
+    class OfClient;
+    using Association = OfClient; ///< for datagrams
+    using Listener = OfClient;    ///< for peers
 
     tl::expected<Connection, Refusal> admit(const Host& client, const LimitValues& most);
     /// Nothing if the client has as many as it may.
     std::optional<Association> admit_association(const Host& client, const LimitValues& most);
+    std::optional<Listener> admit_listener(const Host& client, const LimitValues& most);
     Handshake begin_handshake();
 
     [[nodiscard]] bool has_room_for_handshake(const LimitValues& most) const noexcept {
@@ -47,11 +50,13 @@ private:
     /// False, and nothing counted, if there are `most` already.
     static bool count(PerClient& all, const ClientKey& client, unsigned most);
     static void count_down(PerClient& all, const ClientKey& client);
+    static std::optional<OfClient> admit(PerClient& all, const Host& client, unsigned most);
 
     unsigned connections_ = 0;
     unsigned handshakes_ = 0;
     PerClient per_client_;
     PerClient associations_;
+    PerClient listeners_;
     Timer room_; ///< never expires: whoever waits for room waits to be cancelled
 };
 
@@ -68,16 +73,16 @@ private:
     ClientKey client_;
 };
 
-class Limits::Association {
+class Limits::OfClient {
 public:
-    Association(Limits& limits, ClientKey client) noexcept : limits_(&limits), client_(std::move(client)) {}
-    Association(Association&& other) noexcept
-        : limits_(std::exchange(other.limits_, nullptr)), client_(std::move(other.client_)) {}
-    Association& operator=(Association&&) = delete;
-    ~Association();
+    OfClient(PerClient& all, ClientKey client) noexcept : all_(&all), client_(std::move(client)) {}
+    OfClient(OfClient&& other) noexcept
+        : all_(std::exchange(other.all_, nullptr)), client_(std::move(other.client_)) {}
+    OfClient& operator=(OfClient&&) = delete;
+    ~OfClient();
 
 private:
-    Limits* limits_;
+    PerClient* all_;
     ClientKey client_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <asio/buffer.hpp>
 #include <asio/write.hpp>
+#include <sys/socket.h>
 
 namespace socksify::relay {
 namespace {
@@ -38,11 +39,13 @@ void Session::start() { spawn(context_, shared_from_this(), run()); }
 void Session::close() {
     ErrorCode ignored;
     client_.close(ignored);
+    if (port_) port_->close(ignored);
+    if (listening_) listening_->close();
     patience_.cancel();
 }
 
 void Session::wind_down() {
-    if (held_) close();
+    if (held_ || port_ || listening_) close(); // a listener only waits, too
 }
 
 Task<> Session::run() {
@@ -79,6 +82,9 @@ Task<Session::End> Session::serve() {
         switch (handshake_.request().command) {
         case Command::connect: co_return co_await connect();
         case Command::udp_associate: co_return co_await associate();
+        case Command::bind: co_return co_await bind();
+        case Command::listen: co_return co_await listen();
+        case Command::accept: co_return co_await accept();
         case Command::list_features: break;
         default: co_return co_await refuse(Reply::command_not_supported, "unknown command");
         }
@@ -110,28 +116,166 @@ Task<Session::End> Session::connect() {
     if (!result) co_return co_await refuse(result.error().reply, result.error().why);
     if (!client_.is_open()) co_return End::at_once;
 
-    ErrorCode error;
-    const auto bound = from_asio(result->socket.local_endpoint(error));
-    const auto answer = handshake_.reply(Reply::succeeded, bound);
+    ErrorCode ignored;
+    const auto bound = from_asio(result->socket.local_endpoint(ignored));
+    co_return co_await join(std::move(result->socket), result->address, bound);
+}
+
+Task<Session::End> Session::join(Socket remote, const Endpoint& address, const Endpoint& told) {
+    story_.address = address;
+    const auto answer = handshake_.reply(Reply::succeeded, told);
     expect_within(config_->timeouts.handshake);
     if (!co_await send(octets_of(answer))) co_return End::at_once;
     patience_.cancel();
 
-    story_.address = result->address;
     tell("connected").add("address", story_.address);
     tune(client_, config_->timeouts.keepalive);
-    tune(result->socket, config_->timeouts.keepalive);
+    tune(remote, config_->timeouts.keepalive);
     const Bytes early(in_.data() + begin_, end_ - begin_);
-    std::make_shared<Tunnel>(context_, config_, std::move(ticket_), std::move(client_),
-                             std::move(result->socket), early, std::move(story_))
+    std::make_shared<Tunnel>(context_, config_, std::move(ticket_), std::move(client_), std::move(remote),
+                             early, std::move(story_))
         ->start();
     co_return End::handed_over;
+}
+
+Task<Session::End> Session::bind() {
+    if (!config_->features.bind)
+        co_return co_await refuse(Reply::command_not_supported, "BIND is switched off");
+    patience_.cancel();
+    due_ = {};
+    auto wish = co_await wish_of(context_, config_, handshake_.request().destination);
+    if (!wish) co_return co_await refuse(wish.error().reply, wish.error().why);
+    auto ticket = context_.limits.admit_listener(story_.client.host, config_->limits);
+    if (!ticket) co_return co_await refuse(Reply::general_failure, "limits.listeners");
+    auto port = open_port(context_, *config_, caller(Operation::bind), client_, *wish);
+    if (!port) {
+        // Who asks for a port may know from the feature list that it is honoured, and so this project's
+        // codes.
+        const bool knows = config_->features.list_features && wish->port != 0;
+        const auto reply = port.error().reply;
+        co_return co_await refuse(knows ? reply : plain(reply), port.error().why);
+    }
+    port_.emplace(std::move(port->acceptor));
+    const auto answer = handshake_.reply(Reply::succeeded, port->told);
+    expect_within(config_->timeouts.handshake);
+    if (!co_await send(octets_of(answer))) co_return End::at_once;
+    patience_.cancel();
+    due_ = {};
+    tell("bound").add("address", port->told);
+    tune(client_, config_->timeouts.keepalive);
+
+    auto peer = co_await await_peer(*wish);
+    if (!client_.is_open()) co_return End::at_once;
+    if (!peer) co_return co_await refuse(Reply::ttl_expired, "no peer has come");
+    co_return co_await join(std::move(peer->socket), peer->address, peer->address);
+}
+
+Task<std::optional<Connected>> Session::await_peer(const PortWish& wish) {
+    if (const auto most = config_->timeouts.bind; most.count() != 0) {
+        patience_.expires_after(most);
+        patience_.async_wait([weak = weak_from_this()](const ErrorCode& error) {
+            ErrorCode ignored;
+            if (const auto self = weak.lock(); self && !error) self->port_->close(ignored);
+        });
+    }
+    spawn(context_, shared_from_this(), watch_client());
+    std::optional<Connected> out;
+    ErrorCode error;
+    const auto port = port_->local_endpoint(error).port();
+    while (!out && port_->is_open()) {
+        Socket peer(context_.io.get_executor());
+        Tcp::endpoint from;
+        co_await port_->async_accept(peer, from, into(error));
+        if (error == asio::error::connection_aborted) continue;
+        if (error) break; // closed; or without descriptors: the client may ask again
+        const auto host = from_asio(from.address()).unmapped();
+        if (may_come(*config_, caller(Operation::bind), wish.peers, host, port))
+            out.emplace(Connected{std::move(peer), {host, from.port()}});
+        else reset(peer);
+    }
+    patience_.cancel();
+    ErrorCode ignored;
+    port_->close(ignored); // whoever else has come is reset
+    client_.cancel(ignored);
+    co_return out;
+}
+
+Task<> Session::watch_client() {
+    ErrorCode error;
+    while (end_ < in_.size()) {
+        co_await client_.async_wait(Socket::wait_read, into(error));
+        if (error || !port_->is_open()) co_return; // the peer is here
+        const auto size = ::recv(client_.native_handle(), in_.data() + end_, in_.size() - end_, MSG_DONTWAIT);
+        if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) co_return close();
+        if (size > 0) end_ += static_cast<std::size_t>(size);
+    }
+}
+
+Task<Session::End> Session::listen() {
+    if (!config_->features.listen)
+        co_return co_await refuse(Reply::command_not_supported, "LISTEN is switched off");
+    patience_.cancel();
+    due_ = {};
+    const auto wanted = handshake_.request().destination;
+    const std::uint8_t granted = handshake_.request().flag & flag_this_port;
+    if (wanted.host.is_name())
+        co_return co_await refuse(Reply::address_type_not_supported, "a name to listen on");
+    const PortWish wish{wanted.host.type(), {}, wanted.port, granted != 0};
+    auto ticket = context_.limits.admit_listener(story_.client.host, config_->limits);
+    if (!ticket) co_return co_await refuse(Reply::too_many, "limits.listeners");
+    auto port = open_port(context_, *config_, caller(Operation::bind), client_, wish);
+    if (!port) co_return co_await refuse(port.error().reply, port.error().why);
+    const auto told = port->told;
+    if (!wanted.host.is_unspecified() && wanted.host != told.host)
+        co_return co_await refuse(Reply::not_allowed_by_ruleset, "another address to listen on");
+
+    const auto answer = handshake_.listening(told, granted);
+    expect_within(config_->timeouts.handshake);
+    if (!co_await send(octets_of(answer))) co_return End::at_once;
+    patience_.cancel();
+    due_ = {};
+    tell("bound").add("address", told);
+    tune(client_, config_->timeouts.keepalive);
+
+    listening_ =
+        std::make_unique<Listening>(context_, config_, std::move(*ticket), std::move(*port), story_, client_);
+    spawn(context_, shared_from_this(), listening_->accept());
+    spawn(context_, shared_from_this(), listening_->write_notes());
+    co_await read_notes();
+    listening_->close();
+    tell("closed").add("address", told).add("peers", listening_->peers());
+    co_return End::at_once;
+}
+
+Task<> Session::read_notes() {
+    for (;;) {
+        const auto note = parse_note({in_.data() + begin_, end_ - begin_});
+        if (note.outcome == Outcome::malformed) {
+            tell("refused").add("why", "not a note");
+            co_return;
+        }
+        if (note) {
+            begin_ += note.size;
+            if (note.value.type == NoteType::backlog) listening_->set_backlog(note.value.value);
+        } else if (!co_await read_more()) co_return;
+    }
+}
+
+Task<Session::End> Session::accept() {
+    if (!config_->features.listen)
+        co_return co_await refuse(Reply::command_not_supported, "ACCEPT is switched off");
+    const auto id = peer_id(handshake_.request());
+    if (!id) co_return co_await refuse(Reply::address_type_not_supported, "no ID of a peer");
+    auto peer = context_.waiting_peers.take(*id, {story_.client.host, story_.user});
+    if (!peer) co_return co_await refuse(Reply::no_such_peer, "no such peer");
+    story_.destination = peer->address;
+    co_return co_await join(std::move(peer->socket), peer->address, peer->address);
 }
 
 Task<Session::End> Session::associate() {
     if (!config_->features.udp)
         co_return co_await refuse(Reply::command_not_supported, "UDP ASSOCIATE is switched off");
-    if (config_->rules.judge(Caller{story_.client.host, story_.user}) == Verdict::deny)
+    if (config_->rules.judge(caller(Operation::udp)) == Verdict::deny)
         co_return co_await refuse(Reply::not_allowed_by_ruleset, "denied by a rule");
     const auto opened =
         Association::open(context_, config_, client_, story_, handshake_.request().destination);
@@ -210,18 +354,21 @@ Task<Session::Event::Kind> Session::next() {
             if (event.kind == Event::Kind::malformed) tell("refused").add("why", "not SOCKS5");
             co_return event.kind;
         }
-        std::copy(in_.begin() + static_cast<std::ptrdiff_t>(begin_),
-                  in_.begin() + static_cast<std::ptrdiff_t>(end_), in_.begin());
-        end_ -= std::exchange(begin_, 0);
-        ErrorCode error;
-        end_ +=
-            co_await client_.async_read_some(asio::buffer(in_.data() + end_, in_.size() - end_), into(error));
-        if (error) {
+        if (!co_await read_more()) {
             if (Clock::now() >= due_ && due_ != Clock::time_point{} && !held_)
                 tell("refused").add("why", "too slow");
             co_return Event::Kind::malformed;
         }
     }
+}
+
+Task<bool> Session::read_more() {
+    std::copy(in_.begin() + static_cast<std::ptrdiff_t>(begin_),
+              in_.begin() + static_cast<std::ptrdiff_t>(end_), in_.begin());
+    end_ -= std::exchange(begin_, 0);
+    ErrorCode error;
+    end_ += co_await client_.async_read_some(asio::buffer(in_.data() + end_, in_.size() - end_), into(error));
+    co_return !error;
 }
 
 Task<bool> Session::send(std::vector<std::uint8_t> octets) {

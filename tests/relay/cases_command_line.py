@@ -142,7 +142,7 @@ def test_the_commented_examples_of_the_shipped_file_are_right():
     text = (CONF / "relay.json").read_text(encoding="utf-8")
     rules = re.findall(r"^    // (\{ .*\"action\".*\}),?(?: *//.*)?$", text, re.MULTILINE)
     hosts = re.findall(r"^    // (\"intranet.*\])$", text, re.MULTILINE)
-    assert len(rules) == 4 and len(hosts) == 1, (rules, hosts)
+    assert len(rules) == 5 and len(hosts) == 1, (rules, hosts)
     result = check(f"{{\"rules\": [{', '.join(rules)}], \"hosts\": {{{hosts[0]}}}}}")[0]
     assert result.returncode == 0, result.stderr
 

@@ -136,3 +136,19 @@ TEST_CASE("addresses that mean the host that uses them") {
          {"126.255.255.255", "128.0.0.1", "169.253.0.1", "192.168.0.1", "fec0::1", "fd00::1", "::2"})
         CHECK_FALSE_MESSAGE(is_own_by_nature(*Host::parse(other)), other);
 }
+
+TEST_CASE("a rule for an operation holds for no other") {
+    const auto list = rules(R"([{"operation": "bind", "user": "bob", "port": "8000-8999", "action": "allow"},
+                                {"operation": ["bind", "udp"], "action": "deny"}])");
+    const auto of = [](std::string_view name, Operation operation) {
+        return Caller{anybody.client, name, operation};
+    };
+    CHECK(list.judge(of("bob", Operation::bind), address("192.0.2.1:8080")) == Verdict::allow);
+    CHECK(list.judge(of("bob", Operation::bind), address("192.0.2.1:80")) == Verdict::deny);
+    CHECK(list.judge(of("eve", Operation::bind), address("192.0.2.1:8080")) == Verdict::deny);
+    CHECK(list.judge(of("bob", Operation::udp), address("192.0.2.1:8080")) == Verdict::deny);
+    CHECK(list.judge(of("eve", Operation::connect), address("192.0.2.1:80")) == Verdict::allow);
+    CHECK(list.judge(of("bob", Operation::bind)) == Verdict::open);
+    CHECK(list.judge(of("eve", Operation::bind)) == Verdict::deny);
+    CHECK(list.judge(of("eve", Operation::connect)) == Verdict::allow);
+}

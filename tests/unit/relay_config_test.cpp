@@ -100,8 +100,8 @@ TEST_CASE("the shipped file and the schema have every key, with the default that
 
 TEST_CASE("the schema has no key that the parser does not know") {
     const auto schema = read_json(conf() / "relay.schema.json");
-    for (const auto& object :
-         {"", "auth", "features", "server", "limits", "timeouts", "log", "test_behaviour", "rules[]"})
+    for (const auto& object : {"", "auth", "features", "server", "inbound", "limits", "timeouts", "log",
+                               "test_behaviour", "rules[]"})
         for (const auto& property : properties_of(schema, object).items()) {
             INFO(object, " ", property.key());
             CHECK(std::any_of(known_keys().begin(), known_keys().end(), [&](const auto& info) {
@@ -213,6 +213,32 @@ TEST_CASE("datagrams have a switch, limits, and a time of their own") {
     CHECK(contains(complaint(R"({"limits": {"associations": 0}})"), "limits.associations"));
     CHECK(contains(complaint(R"({"limits": {"destinations": 0}})"), "limits.destinations"));
     CHECK(contains(complaint(R"({"timeouts": {"udp_idle": -1}})"), "timeouts.udp_idle"));
+}
+
+TEST_CASE("listeners for peers have switches, places, limits, and a time of their own") {
+    const auto config = read(R"({
+        "features": {"bind": true, "listen": true},
+        "inbound": {"address": "192.0.2.1", "advertise": ["203.0.113.1", "2001:db8::1"], "ports": [80, "8000-8999"]},
+        "limits": {"listeners": 3, "backlog": 5}, "timeouts": {"bind": 0}
+    })");
+    CHECK(config.features.bind);
+    CHECK(config.features.listen);
+    REQUIRE(config.inbound.address.size() == 1);
+    CHECK(config.inbound.address[0] == *Host::parse("192.0.2.1"));
+    REQUIRE(config.inbound.advertise.size() == 2);
+    REQUIRE(config.inbound.ports.size() == 2);
+    CHECK(config.inbound.ports[1].last == 8999);
+    CHECK(config.limits.listeners == 3);
+    CHECK(config.limits.backlog == 5);
+    CHECK(config.timeouts.bind.count() == 0);
+    CHECK(contains(complaint(R"({"inbound": {"address": ["192.0.2.1", "192.0.2.2"]}})"),
+                   "a second one of its family"));
+    CHECK(contains(complaint(R"({"inbound": {"address": "relay.example"}})"), "inbound.address"));
+    CHECK(contains(complaint(R"({"inbound": {"ports": 0}})"), "port 0"));
+    CHECK(contains(complaint(R"({"inbound": {"ports": "0-10"}})"), "port 0"));
+    CHECK(contains(complaint(R"({"inbound": {"ports": []}})"), "inbound.ports"));
+    CHECK(contains(complaint(R"({"limits": {"backlog": 65536}})"), "limits.backlog"));
+    CHECK(contains(complaint(R"({"rules": [{"operation": "listen", "action": "deny"}]})"), "operation"));
 }
 
 TEST_CASE("ways to spoil associations are words") {

@@ -49,6 +49,41 @@ TEST_CASE("what is switched off is not in the list") {
     CHECK(list_of(read(R"({"features": {"udp": false}})")).supports(Command::udp_associate) == Support::no);
 }
 
+TEST_CASE("listening is told when it is switched on") {
+    const auto off = list_of(read("{}"));
+    CHECK(off.supports(Command::bind) == Support::no);
+    CHECK(off.supports(Command::listen) == Support::no);
+    const auto bind = list_of(read(R"({"features": {"bind": true}})"));
+    CHECK(bind.supports(Command::bind) == Support::yes);
+    CHECK(bind.has(BindFeature::honours_port));
+    CHECK(bind.has(BindFeature::peer_filter));
+    CHECK_FALSE(bind.has(BindFeature::listen_address));
+    CHECK(bind.supports(Command::listen) == Support::no);
+    const auto listen = list_of(read(R"({"features": {"listen": true}})"));
+    CHECK(listen.supports(Command::bind) == Support::no);
+    CHECK(listen.supports(Command::listen) == Support::yes);
+    CHECK(listen.supports(Command::accept) == Support::yes);
+    CHECK(listen.has(Tag::command, 0xa1, 1));
+    CHECK(listen.has(Tag::command, 0xa2, 1));
+}
+
+TEST_CASE("rules for one operation leave the others in the list") {
+    const auto config = [](std::string_view rules) {
+        return read(R"({"features": {"bind": true, "listen": true}, "rules": )" + std::string(rules) + "}");
+    };
+    const auto no_peers = list_of(config(R"([{"operation": "bind", "action": "deny"}])"));
+    CHECK(no_peers.supports(Command::connect) == Support::yes);
+    CHECK(no_peers.supports(Command::udp_associate) == Support::yes);
+    CHECK(no_peers.supports(Command::bind) == Support::no);
+    CHECK(no_peers.supports(Command::listen) == Support::no);
+    const auto peers_only = list_of(
+        config(R"([{"operation": "bind", "port": "8000-8999", "action": "allow"}, {"action": "deny"}])"));
+    CHECK(peers_only.supports(Command::connect) == Support::no);
+    CHECK(peers_only.supports(Command::udp_associate) == Support::no);
+    CHECK(peers_only.supports(Command::bind) == Support::yes);
+    CHECK(peers_only.supports(Command::accept) == Support::yes);
+}
+
 TEST_CASE("authentication methods are those of the configuration") {
     const auto users = R"("users": {"alice": ")" + std::string(a_hash) + "\"}";
     const auto both = list_of(read(R"({"auth": {"methods": ["none", "password"], )" + users + "}}"));
