@@ -146,6 +146,7 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, const std::shared_ptr
                   errand.destination.text().c_str());
         return fail(ENETUNREACH);
     }
+    if (domain == AF_INET6 && relay->host.unmapped().type() == AddressType::ipv4) reach_ipv4(fd);
     const int on = 1;
     real::setsockopt(control->fd.load(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     auto association = std::make_unique<sys::Association>();
@@ -234,6 +235,14 @@ int open_control(int domain) noexcept {
 }
 
 } // namespace
+
+void reach_ipv4(int fd) noexcept {
+    int is_only = 0;
+    socklen_t size = sizeof is_only;
+    if (real::getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &is_only, &size) != 0 || is_only == 0) return;
+    const int off = 0;
+    real::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+}
 
 int listen_to(int fd, const sys::Address& relay) {
     return real::connect(fd, relay.get(), relay.size) == 0 ? 0 : errno;

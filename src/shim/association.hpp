@@ -21,6 +21,10 @@ int take_told_error(int fd, sys::Datagram& datagram) noexcept;
 /// The same when the kernel has already told its error.
 int told_error(sys::Datagram& datagram) noexcept;
 
+/// IPV6_V6ONLY keeps a socket from a relay's port on IPv4. It can change as long as the socket is not bound;
+/// that others could send to it by IPv4 then does no harm: nobody but the relay is heard.
+void reach_ipv4(int fd) noexcept;
+
 /// The program's connect(): `fd` hears nobody but `relay` from now on, and of errors on the way there. 0 or
 /// errno.
 int listen_to(int fd, const sys::Address& relay);

@@ -143,6 +143,7 @@ Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
     else if (association != nullptr && !way->is_name_server) error = listen_to(fd, association->relay);
     else {
         // As connect() does: a port, for getsockname() to tell. Bound already, it stays as it is.
+        reach_ipv4(fd); // afterwards it is too late
         Address any;
         any.storage.ss_family = static_cast<sa_family_t>(to.family());
         any.size = to.size;
@@ -318,6 +319,13 @@ Verdict<> send_datagrams(int fd, mmsghdr* messages, unsigned count, int flags) {
     }
     const int error = flush();
     return error != 0 ? stopped(error) : Verdict<>::done(done);
+}
+
+bool is_carried(int fd) noexcept {
+    const auto datagram = sys::find_true_datagram(fd);
+    if (!datagram) return false;
+    const auto* peer = datagram->peer.load();
+    return peer == nullptr || !peer->is_direct || peer->is_name_server;
 }
 
 int datagram_error(int fd) noexcept {

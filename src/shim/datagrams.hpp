@@ -27,6 +27,8 @@ Verdict<> receive_datagrams(int fd, mmsghdr* messages, unsigned count, int flags
 /// FIONREAD: the octets of the next datagram.
 Verdict<> pending_octets(int fd, int* octets);
 
+/// Whether what is written to it, or read from it, may have a header.
+bool is_carried(int fd) noexcept;
 /// SO_ERROR, where the kernel does not know it; 0 for nothing.
 int datagram_error(int fd) noexcept;
 /// Whom the program has connected a UDP socket to.

@@ -1,5 +1,6 @@
 #include "shim/passing.hpp"
 
+#include "shim/lifetime.hpp"
 #include "sys/parked.hpp"
 #include "sys/real.hpp"
 
@@ -22,6 +23,18 @@ int number_to_pass(int fd) {
 }
 
 } // namespace
+
+void begin_received(const msghdr& message) noexcept {
+    auto copy = message; // CMSG_NXTHDR wants it so
+    for (auto* part = CMSG_FIRSTHDR(&copy); part != nullptr; part = CMSG_NXTHDR(&copy, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+        for (std::size_t at = 0; CMSG_LEN(at + sizeof(int)) <= part->cmsg_len; at += sizeof(int)) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
+            begun(fd);
+        }
+    }
+}
 
 PassedDescriptors::PassedDescriptors(const msghdr& message) {
     if (message.msg_controllen > control_.size()) return; // the kernel will refuse that many

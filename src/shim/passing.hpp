@@ -15,6 +15,9 @@ inline bool passes_descriptors(const msghdr& message) noexcept {
     return message.msg_control != nullptr && message.msg_controllen >= CMSG_LEN(sizeof(int));
 }
 
+/// `message` has come: the numbers in it are new, whatever was known of them.
+void begin_received(const msghdr& message) noexcept;
+
 /// The control part of a message as it should be sent.
 class PassedDescriptors {
 public:

@@ -9,6 +9,12 @@
 // lock, and what a Datagram knows of its destinations is only ever added to. So a Datagram lives on while
 // somebody uses it, though its numbers have been closed, and its memory is used for Datagrams alone: a reader
 // that comes too late does no harm.
+//
+// A number that a Datagram is known of may have ended behind our back: stdio and others close by libc's own
+// calls. What can be a socket is seen when it begins (socket, socketpair, accept, dup, SCM_RIGHTS,
+// pidfd_getfd), and then the number is nobody's. What can't be one is noticed at the first read or write:
+// the kernel says ENOTSOCK to the call of sockets that we make in its place, nothing is lost by it, and the
+// number is forgotten. Calls that don't read or write ask find_true_datagram().
 #pragma once
 
 #include "socksify/datagram.hpp"
@@ -123,8 +129,7 @@ private:
 
 public:
     /// Under `mutex`. Throws std::bad_alloc; then nothing has changed.
-    void set_association(std::unique_ptr<const Association> made,
-                         std::shared_ptr<Control> its_control);
+    void set_association(std::unique_ptr<const Association> made, std::shared_ptr<Control> its_control);
 };
 
 /// A Datagram that does not go as long as this lives.

@@ -17,10 +17,13 @@
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <wordexp.h>
+
+extern "C" int pidfd_getfd(int process, int fd, unsigned flags) noexcept; // <sys/pidfd.h> forgets the "C"
 
 namespace socksify::real {
 
@@ -88,11 +91,16 @@ SOCKSIFY_REAL(getpeername)
 SOCKSIFY_REAL(getsockname)
 SOCKSIFY_REAL(getsockopt)
 SOCKSIFY_REAL(ioctl)
+SOCKSIFY_REAL(pidfd_getfd)
 SOCKSIFY_REAL(poll)
 SOCKSIFY_REAL(popen)
 SOCKSIFY_REAL(posix_spawn)
 SOCKSIFY_REAL(posix_spawnp)
 SOCKSIFY_REAL(ppoll)
+SOCKSIFY_REAL(preadv2)
+SOCKSIFY_REAL(preadv64v2)
+SOCKSIFY_REAL(pwritev2)
+SOCKSIFY_REAL(pwritev64v2)
 SOCKSIFY_REAL(rcmd)
 SOCKSIFY_REAL(rcmd_af)
 SOCKSIFY_REAL(read)
@@ -112,6 +120,8 @@ SOCKSIFY_REAL(res_send)
 SOCKSIFY_REAL(rexec)
 SOCKSIFY_REAL(rexec_af)
 SOCKSIFY_REAL(send)
+SOCKSIFY_REAL(sendfile)
+SOCKSIFY_REAL(sendfile64)
 SOCKSIFY_REAL(sendmmsg)
 SOCKSIFY_REAL(sendmsg)
 SOCKSIFY_REAL(sendto)
@@ -127,6 +137,7 @@ SOCKSIFY_REAL(setuid)
 SOCKSIFY_REAL(shutdown)
 SOCKSIFY_REAL(socket)
 SOCKSIFY_REAL(socketpair)
+SOCKSIFY_REAL(splice)
 SOCKSIFY_REAL(syscall)
 SOCKSIFY_REAL(system)
 SOCKSIFY_REAL(wordexp)

@@ -44,6 +44,27 @@ OTHERS_WAKE = (
     Difference("recvfrom: nothing comes", "recvfrom = -1 EAGAIN", "readiness is the kernel's, who knows the relay alone"),
 )
 
+WITHIN_THE_KERNEL = tuple(
+    Difference(f"{call} = {result}", f"{call} = -1 EINVAL", "what goes within the kernel has no place for a header")
+    for call, result in (
+        ("splice to it", "5"),
+        ("splice from it", "5"),
+        ("syscall splice", "-1 EAGAIN"),
+        ("sendfile", "5"),
+        ("sendfile64", "5"),
+        ("syscall sendfile", "5"),
+    )
+)
+
+_V6ONLY_EXCHANGE = "sendto = 5\nrecvfrom = 5 'hello' from [2001:db8:80::80]:7, 28 octets\n"
+_V6ONLY_UNREACHABLE = "sendto = -1 ENETUNREACH\n"
+# A socket that is bound stays one of IPv6 alone.
+V6ONLY = (
+    f"IPV6_V6ONLY = 0\nnot bound\n{_V6ONLY_EXCHANGE}IPV6_V6ONLY = 0\nnot bound\nconnect = 0\n{_V6ONLY_EXCHANGE}"
+    f"IPV6_V6ONLY = 0\nbind = 0\nbound\n{_V6ONLY_UNREACHABLE}"
+    f"IPV6_V6ONLY = 0\nbind = 0\nbound\nconnect = 0\n{_V6ONLY_UNREACHABLE}"
+)
+
 STRANGER = """
 connect = 0
 sendto = 5
@@ -320,6 +341,12 @@ CASES = [
     *through_both("close all", "udp_sockets close_all {echo}"),
     Case("datagrams / closed by stdio, then written to", "udp_sockets closed_by_stdio {echo} write"),
     Case("datagrams / closed by stdio, then read", "udp_sockets closed_by_stdio {echo} read"),
+    *through_both("a number that is something else by now", "udp_sockets number_again {echo}"),
+    Case("datagrams / by other calls", "udp_sockets by_other_calls {echo}", differs=WITHIN_THE_KERNEL),
+    *through_both("of no family", "udp_sockets no_family {echo}"),
+    *through_both("of no family, IPv6", "udp_sockets no_family {echo6}"),
+    Case("datagrams / IPV6_V6ONLY, by IPv6", "udp_sockets v6only {echo6}", proxy_host=PROXY_V6),
+    Case("datagrams / IPV6_V6ONLY, by IPv4", "udp_sockets v6only {echo6}", says=V6ONLY),
     *through_both("of the other family", "udp_sockets wrong_family {echo} {echo6}"),
     *PROXIES,
 ]

@@ -1,6 +1,7 @@
 // What reads and writes. Only UDP sockets that have to do with a proxy are of interest, and sockets whose
 // connect() has failed: for any other descriptor each of these costs one relaxed load.
 #include "shim/datagrams.hpp"
+#include "shim/passing.hpp"
 #include "shim/socket_calls.hpp"
 
 #include "shim/hooks/hook.hpp"
@@ -136,14 +137,23 @@ EXPORT ssize_t __recvfrom_chk(int fd, void* octets, size_t count, size_t room, i
 }
 
 EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    if (!is_ours(fd) || message == nullptr) [[likely]]
-        return real::recvmsg(fd, message, flags);
+    if (message == nullptr) return real::recvmsg(fd, message, flags);
+    if (!is_ours(fd)) [[likely]] {
+        const auto received = real::recvmsg(fd, message, flags);
+        if (received >= 0 && shim::passes_descriptors(*message)) shim::begin_received(*message);
+        return received;
+    }
     return shim::settle([&] { return judge_receive(fd, *message, flags); },
                         [&] { return real::recvmsg(fd, message, flags); });
 }
 
 EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
-    const auto call = [&] { return real::recvmmsg(fd, messages, count, flags, timeout); };
+    const auto call = [&] {
+        const int received = real::recvmmsg(fd, messages, count, flags, timeout);
+        for (int i = 0; i < received; ++i)
+            if (shim::passes_descriptors(messages[i].msg_hdr)) shim::begin_received(messages[i].msg_hdr);
+        return received;
+    };
     if (!is_ours(fd)) [[likely]]
         return call();
     const auto judge = [&]() -> shim::Verdict<> {
@@ -153,6 +163,78 @@ EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
         return {transfer.passed, static_cast<int>(transfer.result), transfer.error};
     };
     return shim::settle(judge, call);
+}
+
+// What goes within the kernel from one descriptor to another has no place for a header.
+
+namespace {
+
+/// What programs get where these calls are of no use, and then do without: they read and write.
+shim::Verdict<ssize_t> judge_transfer(int one, int other) {
+    const bool is_carried = shim::is_carried(one) || shim::is_carried(other);
+    return is_carried ? shim::Verdict<ssize_t>::fail(EINVAL) : shim::Verdict<ssize_t>::pass();
+}
+
+template <class Call>
+ssize_t transfer(int one, int other, Call call) {
+    if (!is_ours(one) && !is_ours(other)) [[likely]]
+        return call();
+    return shim::settle([&] { return judge_transfer(one, other); }, call);
+}
+
+/// readv() and writev() with flags, if there is no offset: a socket has none.
+template <class Judge, class Call>
+ssize_t at_no_offset(int fd, const iovec* pieces, int count, off64_t offset, int flags, Judge judge,
+                     Call call) {
+    if (!is_ours(fd) || offset != -1 || is_nothing(pieces, count)) [[likely]]
+        return call();
+    if ((flags & ~RWF_NOWAIT) != 0) return (errno = EOPNOTSUPP, -1);
+    return judge(static_cast<std::size_t>(count), (flags & RWF_NOWAIT) != 0 ? MSG_DONTWAIT : 0, call);
+}
+
+template <class Call>
+ssize_t read_at_no_offset(int fd, const iovec* pieces, int count, off64_t offset, int flags, Call real) {
+    return at_no_offset(
+        fd, pieces, count, offset, flags,
+        [&](auto size, int how, auto call) { return receive_pieces(fd, pieces, size, how, call); }, real);
+}
+template <class Call>
+ssize_t write_at_no_offset(int fd, const iovec* pieces, int count, off64_t offset, int flags, Call real) {
+    return at_no_offset(
+        fd, pieces, count, offset, flags,
+        [&](auto size, int how, auto call) { return send_pieces(fd, pieces, size, how, call); }, real);
+}
+
+} // namespace
+
+EXPORT ssize_t sendfile(int to, int from, off_t* offset, size_t count) noexcept {
+    return transfer(to, from, [&] { return real::sendfile(to, from, offset, count); });
+}
+EXPORT ssize_t sendfile64(int to, int from, off64_t* offset, size_t count) noexcept {
+    return transfer(to, from, [&] { return real::sendfile64(to, from, offset, count); });
+}
+
+EXPORT ssize_t splice(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t count,
+                      unsigned flags) {
+    return transfer(from, to, [&] { return real::splice(from, from_offset, to, to_offset, count, flags); });
+}
+
+EXPORT ssize_t preadv2(int fd, const iovec* pieces, int count, off_t offset, int flags) {
+    return read_at_no_offset(fd, pieces, count, offset, flags,
+                             [&] { return real::preadv2(fd, pieces, count, offset, flags); });
+}
+EXPORT ssize_t preadv64v2(int fd, const iovec* pieces, int count, off64_t offset, int flags) {
+    return read_at_no_offset(fd, pieces, count, offset, flags,
+                             [&] { return real::preadv64v2(fd, pieces, count, offset, flags); });
+}
+
+EXPORT ssize_t pwritev2(int fd, const iovec* pieces, int count, off_t offset, int flags) {
+    return write_at_no_offset(fd, pieces, count, offset, flags,
+                              [&] { return real::pwritev2(fd, pieces, count, offset, flags); });
+}
+EXPORT ssize_t pwritev64v2(int fd, const iovec* pieces, int count, off64_t offset, int flags) {
+    return write_at_no_offset(fd, pieces, count, offset, flags,
+                              [&] { return real::pwritev64v2(fd, pieces, count, offset, flags); });
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {

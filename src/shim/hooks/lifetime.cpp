@@ -57,3 +57,7 @@ EXPORT int fcntl64(int fd, int command, ...) {
     va_end(arguments);
     return control(real::fcntl64, fd, command, argument);
 }
+
+EXPORT int pidfd_getfd(int process, int fd, unsigned flags) noexcept {
+    return shim::begun(real::pidfd_getfd(process, fd, flags));
+}

@@ -60,6 +60,20 @@ EXPORT long syscall(long number, ...) {
     case SYS_sendto:
         return ::sendto(as<int>(a[0]), as<const void*>(a[1]), as<size_t>(a[2]), as<int>(a[3]),
                         as<const sockaddr*>(a[4]), as<socklen_t>(a[5]));
+    case SYS_preadv2: // the offset is in one register, or, with the next one, in two
+        return ::preadv2(as<int>(a[0]), as<const iovec*>(a[1]), as<int>(a[2]), as<off_t>(a[3]),
+                         as<int>(a[5]));
+    case SYS_pwritev2:
+        return ::pwritev2(as<int>(a[0]), as<const iovec*>(a[1]), as<int>(a[2]), as<off_t>(a[3]),
+                          as<int>(a[5]));
+#ifdef SYS_sendfile
+    case SYS_sendfile: return ::sendfile(as<int>(a[0]), as<int>(a[1]), as<off_t*>(a[2]), as<size_t>(a[3]));
+#endif
+    case SYS_splice:
+        return ::splice(as<int>(a[0]), as<off64_t*>(a[1]), as<int>(a[2]), as<off64_t*>(a[3]),
+                        as<size_t>(a[4]), as<unsigned>(a[5]));
+    case SYS_pidfd_getfd: return ::pidfd_getfd(as<int>(a[0]), as<int>(a[1]), as<unsigned>(a[2]));
+    case SYS_socketpair: return ::socketpair(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]), as<int*>(a[3]));
     case SYS_shutdown: return ::shutdown(as<int>(a[0]), as<int>(a[1]));
     case SYS_socket: return ::socket(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]));
 #ifdef SYS_dup2

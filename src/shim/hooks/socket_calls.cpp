@@ -9,6 +9,14 @@ EXPORT int socket(int domain, int type, int protocol) {
                         [&] { return shim::begun(real::socket(domain, type, protocol)); });
 }
 
+EXPORT int socketpair(int domain, int type, int protocol, int* pair) noexcept {
+    const int result = real::socketpair(domain, type, protocol, pair);
+    if (result != 0) return result;
+    shim::begun(pair[0]);
+    shim::begun(pair[1]);
+    return result;
+}
+
 EXPORT int accept(int fd, sockaddr* address, socklen_t* size) {
     return shim::begun(real::accept(fd, address, size));
 }
