@@ -2,6 +2,7 @@
 
 #include "shim/datagrams.hpp"
 #include "shim/dial.hpp"
+#include "shim/dns_stream.hpp"
 #include "shim/name_server.hpp"
 #include "shim/route.hpp"
 #include "sys/datagram.hpp"
@@ -226,6 +227,19 @@ Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Ro
     return Verdict<>::done(0);
 }
 
+/// To a name server that is answered for.
+Verdict<> connect_to_be_answered(int fd, int domain, const sys::Address& peer) {
+    if (is_connected_already(fd)) return Verdict<>::pass();
+    const int outcome = connect_to_answers(fd, peer);
+    if (outcome != 0 && outcome != EINPROGRESS) return Verdict<>::fail(outcome);
+    const auto cookie = sys::cookie_of(fd);
+    auto entry = std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain);
+    entry->second_connect_succeeds.store(outcome == EINPROGRESS);
+    sys::fds::put(fd, std::move(entry));
+    sys::peers::remember(cookie, peer);
+    return outcome == 0 ? Verdict<>::done(0) : Verdict<>::fail(outcome);
+}
+
 } // namespace
 
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
@@ -243,16 +257,20 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     if (!kind) return is_no_socket() ? Verdict<>::pass() : Verdict<>::fail(errno);
     const auto route = route_to(address, size, kind->protocol);
     if (route->refusal != 0) return Verdict<>::fail(route->refusal);
-    const bool is_known_datagram =
-        kind->is_plain_udp && (sys::find_datagram(fd) || is_name_server(route->destination));
-    if (route->direct && !route->from_pool && !is_known_datagram) return Verdict<>::pass();
+    const bool is_to_answer = is_name_server(route->destination) && !all_is_direct();
+    const bool is_known_datagram = kind->is_plain_udp && (sys::find_datagram(fd) || is_to_answer);
+    const bool is_stream_to_answer = kind->protocol == policy::Protocol::tcp && is_to_answer;
+    if (route->direct && !route->from_pool && !is_known_datagram && !is_stream_to_answer)
+        return Verdict<>::pass();
     if (is_the_kernels_to_refuse(fd, address, *kind)) return Verdict<>::pass();
     if (kind->is_plain_udp) return connect_datagram(fd, sys::copy_address(address, size), *route);
     if (kind->protocol != policy::Protocol::tcp) {
         log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());
         return Verdict<>::fail(EOPNOTSUPP);
     }
-    return connect_through(fd, kind->domain, sys::copy_address(address, size), *route);
+    const auto peer = sys::copy_address(address, size);
+    return is_stream_to_answer ? connect_to_be_answered(fd, kind->domain, peer)
+                               : connect_through(fd, kind->domain, peer, *route);
 }
 
 Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags) {

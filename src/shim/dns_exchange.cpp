@@ -18,27 +18,33 @@ using Clock = Dial::Clock;
 
 constexpr auto patience = std::chrono::seconds(5); // of resolv.conf(5), for one attempt
 
-/// A socket for the way that the rules have to `server`; -1 if they block it, or there is none to be had.
+/// A socket for the way that the rules have to `server`, or a direct one; -1 if they block it, or there is
+/// none to be had.
 struct Opened {
-    explicit Opened(const Endpoint& server) {
+    explicit Opened(const Endpoint& server, bool directly = false) {
         const auto& rules = sys::rules();
         const auto& [host, port] = server;
-        action = policy::route(rules.config,
-                               {host, port, policy::Operation::connect, policy::Protocol::tcp, rules.program})
-                     .action;
-        if (action->kind == policy::Action::Kind::block) return;
+        is_direct = directly;
+        if (!directly) {
+            const auto& action = *policy::route(rules.config, {host, port, policy::Operation::connect,
+                                                               policy::Protocol::tcp, rules.program})
+                                      .action;
+            if (action.kind == policy::Action::Kind::block) return;
+            is_direct = action.kind == policy::Action::Kind::direct;
+            upstreams = action.upstreams;
+        }
         constexpr int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
         fd = real::socket(domain, type, 0);
         if (fd < 0) fd = real::socket(domain = AF_INET, type, 0);
         if (fd >= 0) fd = sys::make_internal(fd);
     }
     [[nodiscard]] Dial dial(const Endpoint& server) const {
-        const bool is_direct = action->kind == policy::Action::Kind::direct;
-        return {is_direct ? Dial::Purpose::direct : Dial::Purpose::connect, sys::rules(), action->upstreams,
-                server, Carrier{fd, domain, false, {}}};
+        return {is_direct ? Dial::Purpose::direct : Dial::Purpose::connect, sys::rules(), upstreams, server,
+                Carrier{fd, domain, false, {}}};
     }
 
-    const policy::Action* action = nullptr;
+    bool is_direct = false;
+    std::vector<std::size_t> upstreams;
     int fd = -1;
     int domain = AF_INET6;
 };
@@ -181,14 +187,26 @@ DnsExchange ask_resolver(Bytes query) {
     return exchange;
 }
 
-bool ask_resolver_later(Bytes query, std::function<void(Bytes)> then) {
-    const auto& resolver = sys::rules().config.resolver;
-    if (!resolver || !sys::worker::ready()) return false;
-    Opened opened(*resolver);
+namespace {
+
+bool ask_later(const Endpoint& server, bool directly, Bytes query, std::function<void(Bytes)> then) {
+    if (!sys::worker::ready()) return false;
+    const Opened opened(server, directly);
     if (opened.fd < 0) return false;
     std::unique_ptr<sys::worker::Task> task =
-        std::make_unique<ExchangeTask>(opened.fd, opened.dial(*resolver), query, std::move(then));
+        std::make_unique<ExchangeTask>(opened.fd, opened.dial(server), query, std::move(then));
     return sys::worker::post(task);
+}
+
+} // namespace
+
+bool ask_resolver_later(Bytes query, std::function<void(Bytes)> then) {
+    const auto& resolver = sys::rules().config.resolver;
+    return resolver && ask_later(*resolver, false, query, std::move(then));
+}
+
+bool ask_server_later(const Endpoint& server, Bytes query, std::function<void(Bytes)> then) {
+    return ask_later(server, true, query, std::move(then));
 }
 
 } // namespace socksify::shim

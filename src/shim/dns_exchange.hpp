@@ -2,7 +2,7 @@
 // the way that the rules have for it: DNS over TCP (RFC 7766), through the proxy.
 #pragma once
 
-#include "socksify/bytes.hpp"
+#include "socksify/endpoint.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -23,6 +23,8 @@ struct DnsExchange {
 /// The same by the worker. `then` is called once with the response, or with nothing, on the worker's thread.
 /// False if there can be no worker, or no resolver is named; then it is not called.
 bool ask_resolver_later(Bytes query, std::function<void(Bytes response)> then);
+/// The same, of `server`, and directly.
+bool ask_server_later(const Endpoint& server, Bytes query, std::function<void(Bytes response)> then);
 
 /// Waits for it, on the caller's thread. `query` is a whole message of at least a header.
 DnsExchange ask_resolver(Bytes query);

@@ -1,6 +1,5 @@
 #include "shim/route.hpp"
 
-#include "shim/name_server.hpp"
 #include "sys/log.hpp"
 #include "sys/names.hpp"
 #include "sys/upstreams.hpp"
@@ -77,15 +76,6 @@ std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::P
         log::line(log::Level::info, "%s: a pool address without a name", given->text().c_str());
         route.refusal = EHOSTUNREACH;
         return route;
-    }
-    // Questions by TCP are not answered here. They go to the rules' resolver, or else as far as the rules let
-    // them, but not to a resolver on this machine, which would ask its own.
-    if (protocol == policy::Protocol::tcp && is_name_server(route.destination) && !all_is_direct()) {
-        if (rules.config.resolver) route.destination = *rules.config.resolver;
-        else if (route.destination.host.is_loopback()) {
-            route.refusal = ECONNREFUSED;
-            return route;
-        }
     }
     // A program that speaks to one of the proxies itself needs no help.
     if (protocol == policy::Protocol::tcp && is_a_proxy(route.destination)) {

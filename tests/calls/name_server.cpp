@@ -62,20 +62,85 @@ void by_udp(const Arguments& words) {
     }
 }
 
-/// SERVER NAME: by TCP.
+Octets framed(const Octets& query) {
+    Octets out{static_cast<unsigned char>(query.size() >> 8), static_cast<unsigned char>(query.size())};
+    out.insert(out.end(), query.begin(), query.end());
+    return out;
+}
+
+/// So many octets, or fewer if no more come.
+Octets receive(int fd, std::size_t wanted) {
+    Octets in;
+    pollfd readable{fd, POLLIN, 0};
+    while (in.size() < wanted && poll(&readable, 1, patience) == 1) {
+        std::array<unsigned char, 1024> octets;
+        const auto size = recv(fd, octets.data(), std::min(octets.size(), wanted - in.size()), 0);
+        if (size <= 0) break;
+        in.insert(in.end(), octets.begin(), octets.begin() + size);
+    }
+    return in;
+}
+
+void show_next(int fd, const std::vector<Octets>& queries) {
+    const auto size = receive(fd, 2);
+    if (size.size() != 2) return say("no more");
+    const auto answer = receive(fd, static_cast<std::size_t>(size[0]) << 8 | size[1]);
+    // Answers may come in any order (RFC 7766, 7).
+    const auto query = std::find_if(queries.begin(), queries.end(), [&](const Octets& one) {
+        return answer.size() > 12 && one[0] == answer[0] && one[1] == answer[1];
+    });
+    if (query == queries.end()) return say("an answer to nothing");
+    show(*query, answer.data(), static_cast<long>(answer.size()));
+}
+
+/// SERVER NAME: by TCP, one after the other, at once, octet by octet, and with an end before the answers.
 void by_tcp(const Arguments& words) {
     const auto server = address_of(words[0]);
+    const std::string name(words[1]);
+    for (const int flags : {0, static_cast<int>(SOCK_NONBLOCK)}) {
+        const int fd = tcp_socket(server.family(), flags);
+        if (connect_to(fd, server) != 0 && errno != EINPROGRESS) {
+            told("connect", -1);
+            return;
+        }
+        await_end_of_connect(fd);
+        observe_error(fd);
+        observe_peer(fd);
+        const std::vector queries{question(name, ns_t_a), question(name, ns_t_aaaa), question(name, ns_t_mx)};
+        for (const auto& query : queries) {
+            const auto out = framed(query);
+            told("send", send(fd, out.data(), out.size(), 0) > 0 ? 0 : -1);
+            show_next(fd, {query});
+        }
+        say("octet by octet");
+        for (const auto octet : framed(queries[0])) send(fd, &octet, 1, 0);
+        show_next(fd, queries);
+        say("at once");
+        Octets all;
+        for (int i = 0; i < 10; ++i) {
+            const auto out = framed(queries[0]);
+            all.insert(all.end(), out.begin(), out.end());
+        }
+        told("send", send(fd, all.data(), all.size(), 0) == static_cast<ssize_t>(all.size()) ? 0 : -1);
+        told("shutdown", shutdown(fd, SHUT_WR));
+        for (int i = 0; i < 10; ++i) show_next(fd, queries);
+        show_next(fd, queries);
+        close(fd);
+    }
+}
+
+/// SERVER: what is no question.
+void nonsense(const Arguments& words) {
+    const auto server = address_of(words[0]);
     const int fd = tcp_socket(server.family());
-    if (told("connect", connect_to(fd, server)) != 0) return;
-    const auto query = question(std::string(words[1]), ns_t_mx);
-    Octets framed{static_cast<unsigned char>(query.size() >> 8), static_cast<unsigned char>(query.size())};
-    framed.insert(framed.end(), query.begin(), query.end());
-    told("send", send(fd, framed.data(), framed.size(), 0) > 0 ? 0 : -1);
-    std::array<unsigned char, 1024> octets{};
-    const auto size = recv(fd, octets.data(), octets.size(), 0);
-    show(query, octets.data() + 2, size - 2);
+    told("connect", connect_to(fd, server));
+    const std::string_view octets("\0\5hello", 7);
+    told("send", send(fd, octets.data(), octets.size(), 0));
+    show_next(fd, {});
 }
 
 } // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, {{"by_udp", by_udp, 2}, {"by_tcp", by_tcp, 2}}); }
+int main(int argc, char** argv) {
+    return run(argc, argv, {{"by_udp", by_udp, 2}, {"by_tcp", by_tcp, 2}, {"nonsense", nonsense, 1}});
+}
