@@ -5,6 +5,8 @@
 //     bench-client nonblocking HOST PORT COUNT           how long a non-blocking connect() takes to return
 //     bench-client pingpong HOST PORT COUNT              one octet there and back, on one connection
 //     bench-client send|receive HOST PORT MEBIOCTETS     in bulk, on one connection
+//     bench-client idle HOST PORT COUNT                  so many open connections; to the end of its standard
+//                                                        input
 //     bench-client memory HOST PORT                      private dirty memory after a connection, and after
 //     two
 //
@@ -192,6 +194,14 @@ void bulk(bool sends, long mebioctets) {
     close(fd);
 }
 
+void idle(long count) {
+    for (long i = 0; i < count; ++i) exchange_octet(open_connection()); // which stay open
+    std::puts("{}");
+    std::fflush(stdout);
+    while (std::getchar() != EOF) {
+    }
+}
+
 long private_dirty_kib() {
     static std::array<char, 8192> text{};
     std::FILE* file = std::fopen("/proc/self/smaps_rollup", "re");
@@ -249,6 +259,7 @@ int main(int count, char** arguments) {
     else if (is("nonblocking")) nonblocking(number(4, 1));
     else if (is("pingpong")) pingpong(number(4, 1));
     else if (is("send") || is("receive")) bulk(is("send"), number(4, 1));
+    else if (is("idle")) idle(number(4, 1));
     else if (is("memory")) memory();
     else return usage();
     return 0;

@@ -159,7 +159,9 @@ def _join(client: Machine, its: str, server: Machine, proxy: str) -> None:
 
 def _tune(machine: Machine) -> None:
     # Thousands of connections, one after the other: no TIME_WAIT, and ports enough. TCP Fast Open where it is asked for.
+    # Not BBR, where that is this machine's default: it paces, and waits where there is nothing to wait for.
     machine.shell(
+        "echo reno >/proc/sys/net/ipv4/tcp_congestion_control;"
         "echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets; echo 1024 65000 >/proc/sys/net/ipv4/ip_local_port_range;"
         "echo 3 >/proc/sys/net/ipv4/tcp_fastopen; echo 4096 >/proc/sys/net/core/somaxconn"
     )

@@ -3,7 +3,7 @@
 A table is a module with TITLE and `measure(scene) -> list[Row]`. A new one goes into this list.
 """
 
-from tables import connects, first_octet, instructions, memory, nonblocking, start, streams, trips
+from tables import connects, first_octet, instructions, memory, nonblocking, relay, start, streams, trips
 
 TABLES = {
     "trips": trips,
@@ -14,4 +14,5 @@ TABLES = {
     "streams": streams,
     "start": start,
     "memory": memory,
+    "relay": relay,
 }
