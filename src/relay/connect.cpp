@@ -46,12 +46,14 @@ Task<ConnectResult> connect_to(Context& context, std::shared_ptr<const Config> c
     if (allowed.empty())
         co_return tl::unexpected(not_connected(Reply::not_allowed_by_ruleset, "address denied by a rule"));
 
+    const auto only = allowed.size() == 1 ? std::optional(from_asio(allowed.front())) : std::nullopt;
     auto winner = co_await Race::run(context.io.get_executor(), std::move(allowed), deadline);
     if (!winner)
         co_return tl::unexpected(
             not_connected(to_reply(winner.error()), std::generic_category().message(winner.error())));
     ErrorCode gone;
-    const auto address = from_asio(winner->remote_endpoint(gone));
+    send_at_once(winner->native_handle());
+    const auto address = only ? *only : from_asio(winner->remote_endpoint(gone));
     co_return Connected{std::move(*winner), address};
 }
 

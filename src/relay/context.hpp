@@ -8,6 +8,7 @@
 #include "relay/ongoing.hpp"
 #include "relay/own_addresses.hpp"
 #include "relay/resolver.hpp"
+#include "relay/ticker.hpp"
 #include "relay/users.hpp"
 #include "relay/waiting_peers.hpp"
 
@@ -17,11 +18,12 @@ namespace socksify::relay {
 
 struct Context {
     Context(asio::io_context& context, unsigned lookups)
-        : io(context), limits(context), users(context), resolver(context, lookups) {}
+        : io(context), limits(context), ticker(context), users(context), resolver(context, lookups) {}
 
     asio::io_context& io;
     Log log;
     Limits limits;
+    Ticker ticker;
     Users users;
     Resolver resolver;
     OwnAddresses own_addresses;

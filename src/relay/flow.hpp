@@ -54,6 +54,8 @@ public:
     /// Octets that come before all of the source's.
     void put(Bytes octets) { kept_.assign(octets.begin(), octets.end()); }
 
+    [[nodiscard]] bool is_empty() const noexcept { return kept_.empty() && in_pipe_ == 0; }
+
     /// Both sockets are non-blocking.
     Next move(int source, int sink);
 

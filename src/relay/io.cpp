@@ -31,16 +31,17 @@ Tcp::endpoint to_asio(const Endpoint& endpoint) { return {to_asio(endpoint.host)
 Endpoint from_asio(const Tcp::endpoint& endpoint) { return {from_asio(endpoint.address()), endpoint.port()}; }
 Endpoint from_asio(const Udp::endpoint& endpoint) { return {from_asio(endpoint.address()), endpoint.port()}; }
 
-void tune(Socket& socket, std::chrono::seconds keepalive) {
-    ErrorCode ignored; // an untuned connection is still a connection
-    socket.set_option(Tcp::no_delay(true), ignored);
-    socket.non_blocking(true, ignored);
-    if (keepalive.count() == 0) return;
+void send_at_once(int fd) noexcept {
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+void look_after(int fd, std::chrono::seconds keepalive) noexcept {
+    const int on = keepalive.count() != 0 ? 1 : 0;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (on == 0) return;
     const auto seconds = static_cast<int>(keepalive.count());
     const int between = std::max(1, seconds / 6);
-    const int fd = socket.native_handle();
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
 }

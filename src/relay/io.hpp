@@ -42,8 +42,9 @@ Tcp::endpoint to_asio(const Endpoint& endpoint);
 Endpoint from_asio(const Tcp::endpoint& endpoint);
 Endpoint from_asio(const Udp::endpoint& endpoint);
 
-/// For a connection that carries somebody's traffic: no waiting for more octets, and a look now and then
-/// whether the other side is still there. `keepalive` of 0: no look.
-void tune(Socket& socket, std::chrono::seconds keepalive);
+/// No waiting for more octets before some are sent. Connections inherit it from the socket that listens.
+void send_at_once(int fd) noexcept;
+/// A look now and then whether the other side is still there; 0: none. Inherited, too.
+void look_after(int fd, std::chrono::seconds keepalive) noexcept;
 
 } // namespace socksify::relay

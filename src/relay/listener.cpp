@@ -47,8 +47,15 @@ Listener::Listener(Context& context, std::shared_ptr<const Config> config, Fd so
       wanted_(wanted),
       acceptor_(context.io.get_executor()),
       pause_(context.io.get_executor()) {
+    send_at_once(socket.get());
+    look_after(socket.get(), config_->timeouts.keepalive);
     context_.log.info("listening").add("address", address_of(socket));
     acceptor_.assign(wanted.host.type() == AddressType::ipv4 ? Tcp::v4() : Tcp::v6(), socket.release());
+}
+
+void Listener::use(std::shared_ptr<const Config> config) {
+    config_ = std::move(config);
+    look_after(acceptor_.native_handle(), config_->timeouts.keepalive);
 }
 
 void Listener::start() { spawn(context_, shared_from_this(), accept()); }
@@ -85,8 +92,7 @@ void Listener::take(Socket client, const Endpoint& address) {
                  ticket.error() == Refusal::connections ? "limits.connections" : "limits.per_client");
         return;
     }
-    ErrorCode ignored;
-    client.set_option(Tcp::no_delay(true), ignored);
+    context_.ticker.tick();
     std::make_shared<Session>(context_, config_, std::move(*ticket), context_.limits.begin_handshake(),
                               std::move(client), address)
         ->start();

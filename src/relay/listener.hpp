@@ -18,7 +18,7 @@ public:
     void start();
     void close();
     /// For connections from now on.
-    void use(std::shared_ptr<const Config> config) { config_ = std::move(config); }
+    void use(std::shared_ptr<const Config> config);
     [[nodiscard]] const Endpoint& wanted() const noexcept { return wanted_; }
 
 private:

@@ -50,6 +50,7 @@ tl::expected<Fd, int> listen_at(const Tcp::endpoint& where, bool dual, unsigned 
     if (!fd) return tl::unexpected(errno);
     const int on = 1;
     const int only = dual ? 0 : 1;
+    send_at_once(fd.get());
     // So that a port can be listened on again at once, after the peer of a BIND has come.
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (where.protocol() == Tcp::v6()) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);

@@ -1,6 +1,7 @@
 #include "relay/race.hpp"
 
 #include <cerrno>
+#include <sys/socket.h>
 
 namespace socksify::relay {
 
@@ -30,6 +31,7 @@ Race::Race(const Executor& executor, std::vector<Tcp::endpoint> addresses, Clock
 
 Task<tl::expected<Socket, int>> Race::run(Executor executor, std::vector<Tcp::endpoint> addresses,
                                           Clock::time_point deadline) {
+    if (addresses.size() == 1) co_return co_await run_alone(executor, addresses.front(), deadline);
     const auto race = std::make_shared<Race>(executor, std::move(addresses), deadline);
     race->start_next();
     if (!race->stopped_) {
@@ -40,6 +42,32 @@ Task<tl::expected<Socket, int>> Race::run(Executor executor, std::vector<Tcp::en
     if (!race->stopped_) race->error_ = more_telling(race->error_, ETIMEDOUT);
     race->stop();
     co_return tl::unexpected(race->error_);
+}
+
+Task<tl::expected<Socket, int>> Race::run_alone(Executor executor, Tcp::endpoint address,
+                                                Clock::time_point deadline) {
+    ErrorCode error;
+    const auto socket = std::make_shared<Socket>(executor);
+    socket->open(address.protocol(), error);
+    if (!error) socket->native_non_blocking(true, error);
+    if (error) co_return tl::unexpected(error.value());
+    const int fd = socket->native_handle();
+    if (::connect(fd, address.data(), static_cast<socklen_t>(address.size())) != 0) {
+        if (errno != EINPROGRESS) co_return tl::unexpected(errno);
+        Timer patience(executor, deadline);
+        patience.async_wait([weak = std::weak_ptr(socket)](const ErrorCode& aborted) {
+            ErrorCode ignored;
+            if (const auto late = weak.lock(); late && !aborted) late->close(ignored);
+        });
+        co_await socket->async_wait(Socket::wait_write, into(error));
+        if (!socket->is_open()) co_return tl::unexpected(ETIMEDOUT);
+        if (error) co_return tl::unexpected(error.value());
+        int result = 0;
+        socklen_t size = sizeof result;
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size) != 0) result = errno;
+        if (result != 0) co_return tl::unexpected(result);
+    }
+    co_return std::move(*socket);
 }
 
 void Race::start_next() {

@@ -21,6 +21,9 @@ public:
     Race(const Executor& executor, std::vector<Tcp::endpoint> addresses, Clock::time_point deadline);
 
 private:
+    /// One address needs no race.
+    static Task<tl::expected<Socket, int>> run_alone(Executor executor, Tcp::endpoint address,
+                                                     Clock::time_point deadline);
     void start_next();
     void attempt(const Tcp::endpoint& address);
     void over(std::size_t number, const ErrorCode& error);

@@ -67,6 +67,7 @@ void Server::drain(milliseconds most, std::function<void()> then) {
     for (const auto& listener : listeners_) listener->close();
     listeners_.clear();
     context_.limits.cancel_waiting();
+    context_.ticker.stop();
     if (has_ended()) return then();
     context_.ongoing.when_empty = [this, then] {
         patience_.cancel();

@@ -10,8 +10,6 @@
 namespace socksify::relay {
 namespace {
 
-std::vector<std::uint8_t> octets_of(Bytes message) { return {message.begin(), message.end()}; }
-
 /// REP 00, and then what is no feature list: an entry announces more than ever comes.
 constexpr std::array<std::uint8_t, 16> garbage{5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 'H', 'T', 'T', 'P', '/', '1'};
 /// As shadowsocks-libev answers an unknown command.
@@ -63,7 +61,7 @@ Task<> Session::run() {
 Task<Session::End> Session::serve() {
     if (co_await next() != Event::Kind::greeting) co_return End::at_once;
     const auto choice = handshake_.choose(config_->auth.methods);
-    if (!co_await send(octets_of(choice))) co_return End::at_once;
+    if (!co_await send(choice)) co_return End::at_once;
     if (handshake_.method() == Method::no_acceptable) {
         tell("refused").add("why", "no acceptable method");
         co_return End::politely;
@@ -105,7 +103,7 @@ Task<bool> Session::authenticate() {
     const bool accepted = co_await context_.users.check(config_, story_.user, std::move(password), due_);
     if (!accepted) tell("refused").add("why", "wrong user or password");
     const auto answer = handshake_.authenticated(accepted);
-    co_return co_await send(octets_of(answer)) && accepted;
+    co_return co_await send(answer) && accepted;
 }
 
 Task<Session::End> Session::connect() {
@@ -125,12 +123,10 @@ Task<Session::End> Session::join(Socket remote, const Endpoint& address, const E
     story_.address = address;
     const auto answer = handshake_.reply(Reply::succeeded, told);
     expect_within(config_->timeouts.handshake);
-    if (!co_await send(octets_of(answer))) co_return End::at_once;
+    if (!co_await send(answer)) co_return End::at_once;
     patience_.cancel();
 
     tell("connected").add("address", story_.address);
-    tune(client_, config_->timeouts.keepalive);
-    tune(remote, config_->timeouts.keepalive);
     const Bytes early(in_.data() + begin_, end_ - begin_);
     std::make_shared<Tunnel>(context_, config_, std::move(ticket_), std::move(client_), std::move(remote),
                              early, std::move(story_))
@@ -158,11 +154,10 @@ Task<Session::End> Session::bind() {
     port_.emplace(std::move(port->acceptor));
     const auto answer = handshake_.reply(Reply::succeeded, port->told);
     expect_within(config_->timeouts.handshake);
-    if (!co_await send(octets_of(answer))) co_return End::at_once;
+    if (!co_await send(answer)) co_return End::at_once;
     patience_.cancel();
     due_ = {};
     tell("bound").add("address", port->told);
-    tune(client_, config_->timeouts.keepalive);
 
     auto peer = co_await await_peer(*wish);
     if (!client_.is_open()) co_return End::at_once;
@@ -195,6 +190,7 @@ Task<std::optional<Connected>> Session::await_peer(const PortWish& wish) {
     }
     patience_.cancel();
     ErrorCode ignored;
+    if (out) out->socket.native_non_blocking(true, ignored);
     port_->close(ignored); // whoever else has come is reset
     client_.cancel(ignored);
     co_return out;
@@ -231,11 +227,10 @@ Task<Session::End> Session::listen() {
 
     const auto answer = handshake_.listening(told, granted);
     expect_within(config_->timeouts.handshake);
-    if (!co_await send(octets_of(answer))) co_return End::at_once;
+    if (!co_await send(answer)) co_return End::at_once;
     patience_.cancel();
     due_ = {};
     tell("bound").add("address", told);
-    tune(client_, config_->timeouts.keepalive);
 
     listening_ =
         std::make_unique<Listening>(context_, config_, std::move(*ticket), std::move(*port), story_, client_);
@@ -284,11 +279,10 @@ Task<Session::End> Session::associate() {
 
     const auto answer = handshake_.reply(Reply::succeeded, spoil_bound(association->bound(), config_->test));
     expect_within(config_->timeouts.handshake);
-    const bool answered = co_await send(octets_of(answer));
+    const bool answered = co_await send(answer);
     patience_.cancel();
     if (answered) {
         tell("associated").add("address", association->bound());
-        tune(client_, config_->timeouts.keepalive);
         association->on_end = [weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->stop_discarding();
         };
@@ -315,8 +309,8 @@ Task<Session::End> Session::answer_list_features() {
         patience_.cancel();
         co_await discard();
         co_return End::at_once;
-    case FeaturesAnswer::four_octets: co_await send(octets_of(four_octets)); co_return End::politely;
-    case FeaturesAnswer::garbage: co_await send(octets_of(garbage)); co_return End::politely;
+    case FeaturesAnswer::four_octets: co_await send(four_octets); co_return End::politely;
+    case FeaturesAnswer::garbage: co_await send(garbage); co_return End::politely;
     }
 
     const bool hold = grants_hold();
@@ -324,13 +318,14 @@ Task<Session::End> Session::answer_list_features() {
     const Caller caller{story_.client.host, story_.user};
     const auto list =
         encode_list(list_features(*config_, caller, handshake_.request().destination, load), config_->test);
-    auto out = octets_of(handshake_.reply(Reply::succeeded, {}, hold));
+    const auto answer = handshake_.reply(Reply::succeeded, {}, hold);
+    std::vector<std::uint8_t> out(answer.bytes().begin(), answer.bytes().end());
     out.insert(out.end(), list.begin(), list.end());
     context_.log.debug("features")
         .add("id", story_.id)
         .add("client", story_.client)
         .add("held", hold ? 1 : 0);
-    if (!co_await send(std::move(out))) co_return End::at_once;
+    if (!co_await send(out)) co_return End::at_once;
     co_return hold && !config_->test.break_hold ? End::held : End::politely;
 }
 
@@ -342,7 +337,7 @@ Task<Session::End> Session::refuse(Reply reply, std::string_view why) {
     expect_within(
         config_->timeouts.close); // and as long again for the client to close: 10 s in all (RFC 1928 §6)
     const auto answer = handshake_.reply(reply);
-    co_await send(octets_of(answer));
+    co_await send(answer);
     co_return End::politely;
 }
 
@@ -371,13 +366,21 @@ Task<bool> Session::read_more() {
     co_return !error;
 }
 
-Task<bool> Session::send(std::vector<std::uint8_t> octets) {
-    ErrorCode error;
+Task<bool> Session::send(Bytes octets) {
     if (const auto delay = config_->test.reply_delay; delay.count() != 0) {
+        ErrorCode ignored;
         Timer wait(context_.io.get_executor(), delay);
-        co_await wait.async_wait(into(error));
+        co_await wait.async_wait(into(ignored));
     }
-    co_await asio::async_write(client_, asio::buffer(octets), into(error));
+    // Most answers are small, and the first that their connection is sent: there is room for them.
+    const auto sent =
+        ::send(client_.native_handle(), octets.data(), octets.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const auto done = sent > 0 ? static_cast<std::size_t>(sent) : 0;
+    if (done == octets.size()) co_return true;
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) co_return false;
+    ErrorCode error;
+    const std::vector<std::uint8_t> rest(octets.begin() + static_cast<std::ptrdiff_t>(done), octets.end());
+    co_await asio::async_write(client_, asio::buffer(rest), into(error));
     co_return !error;
 }
 

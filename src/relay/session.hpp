@@ -60,7 +60,7 @@ private:
     /// One octet more at least; false at the end.
     Task<bool> read_more();
     /// False if the connection is gone.
-    Task<bool> send(std::vector<std::uint8_t> octets);
+    Task<bool> send(Bytes octets);
     Task<> end_politely();
     /// The peer of a BIND; nothing if the client goes before it comes, or waits no longer.
     Task<std::optional<Connected>> await_peer(const PortWish& wish);

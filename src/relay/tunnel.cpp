@@ -8,6 +8,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// After this time a connection is one that stays. Most are over before.
+constexpr milliseconds settling_time = 3s;
+
 /// Octets that the other side's kernel has not acknowledged yet, an end of file included.
 int unacknowledged(Socket& side) {
     int octets = 0;
@@ -47,6 +50,16 @@ void Tunnel::start() {
     const auto self = shared_from_this();
     spawn(context_, self, carry(up_, down_));
     spawn(context_, self, carry(down_, up_));
+    const auto most = config_->timeouts.idle;
+    idle_.expires_at(begun_ + (most.count() == 0 ? settling_time : std::min(settling_time, most)));
+    idle_.async_wait([weak = weak_from_this()](const ErrorCode& error) {
+        if (const auto tunnel = weak.lock(); tunnel && !error) tunnel->settle();
+    });
+}
+
+/// The client's side has inherited its look from the socket that listens.
+void Tunnel::settle() {
+    look_after(remote_.native_handle(), config_->timeouts.keepalive);
     watch_idleness();
 }
 
@@ -59,6 +72,8 @@ void Tunnel::close() {
 
 Task<> Tunnel::carry(Way& way, const Way& back) {
     ErrorCode error;
+    // The other side has hardly said something yet: the first look would be in vain.
+    if (way.flow.is_empty()) co_await way.from.async_wait(Socket::wait_read, into(error));
     while (!error && way.from.is_open() && way.to.is_open()) {
         const auto before = way.flow.octets();
         const auto next = way.flow.move(way.from.native_handle(), way.to.native_handle());
@@ -70,7 +85,7 @@ Task<> Tunnel::carry(Way& way, const Way& back) {
             // A socket that was reset says so once, maybe to the other direction's send(); after that it says
             // EOF.
             if (back.unwritable) co_await reset(way.to);
-            else way.to.shutdown(Socket::shutdown_send, error);
+            else if (!back.over) way.to.shutdown(Socket::shutdown_send, error); // or close() does it, at once
             break;
         case Flow::Next::reset: co_await reset(way.to); break;
         // What the sink's host has sent before it went lies in our receive buffer: the other direction brings
@@ -102,13 +117,13 @@ Task<> Tunnel::reset(Socket& side) {
 void Tunnel::watch_idleness() {
     const auto most = config_->timeouts.idle;
     if (most.count() == 0) return;
+    if (Clock::now() >= last_move_ + most) {
+        ending_ = "idle";
+        return close();
+    }
     idle_.expires_at(last_move_ + most);
     idle_.async_wait([weak = weak_from_this()](const ErrorCode& error) {
-        const auto self = weak.lock();
-        if (error || !self) return;
-        if (Clock::now() < self->last_move_ + self->config_->timeouts.idle) return self->watch_idleness();
-        self->ending_ = "idle";
-        self->close();
+        if (const auto self = weak.lock(); self && !error) self->watch_idleness();
     });
 }
 

@@ -42,6 +42,7 @@ private:
 
     Task<> carry(Way& way, const Way& back);
     Task<> reset(Socket& side);
+    void settle();
     void watch_idleness();
 
     Context& context_;

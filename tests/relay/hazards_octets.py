@@ -5,7 +5,8 @@ from ends import (
 )
 from hazards import Place, case, equal
 
-WHOLE = bytes.fromhex("01050100 020100 020300 020400 030000 040100 040300 04100101") + END
+NAMED = bytes.fromhex("800008 736f636b73696679 80010102")  # "socksify", and what may come early
+WHOLE = bytes.fromhex("01050100 020100 020300 020400 030000 040100 040300 04100101") + NAMED + END
 
 
 @case
