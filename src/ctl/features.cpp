@@ -2,6 +2,7 @@
 #include "ctl/probe.hpp"
 #include "ctl/rules_source.hpp"
 #include "ctl/words.hpp"
+#include "sys/learnt.hpp"
 
 #include <algorithm>
 
@@ -163,7 +164,35 @@ std::string what_then(const policy::Upstream& upstream) {
            "question";
 }
 
-void show(const policy::Upstream& upstream, const Probe& probe, bool verbose, Answer& answer) {
+/// What is in the store for all of the user's programs.
+void show_learnt(const policy::Upstream& upstream, Rows& rows, Json& json) {
+    const auto learnt = sys::learnt::look_up(upstream);
+    if (!learnt) return;
+    const char* const known = learnt->known == policy::Known::listed ? "a feature list"
+                              : learnt->known == policy::Known::none ? "that it has no LIST-FEATURES"
+                                                                     : "nothing of its features";
+    const auto pipelining = [&]() -> std::string_view {
+        switch (learnt->pipelining) {
+        case policy::Pipelining::unknown: return "nothing";
+        case policy::Pipelining::refused: return "one message after the other";
+        case policy::Pipelining::tolerated: return "greeting to request in one segment";
+        }
+        return "";
+    }();
+    rows.emplace_back("your programs", std::string("know ") + known +
+                                           ", and of pipelining: " + std::string(pipelining) + "; for " +
+                                           counted(static_cast<std::size_t>(learnt->left.count()), "second") +
+                                           " more");
+    json["learnt"] = {{"features", learnt->known == policy::Known::listed ? "listed"
+                                   : learnt->known == policy::Known::none ? "none"
+                                                                          : "unknown"},
+                      {"pipelining", learnt->pipelining == policy::Pipelining::refused     ? "refused"
+                                     : learnt->pipelining == policy::Pipelining::tolerated ? "tolerated"
+                                                                                           : "unknown"},
+                      {"seconds_left", learnt->left.count()}};
+}
+
+void show(const policy::Upstream& upstream, bool shared, const Probe& probe, bool verbose, Answer& answer) {
     const bool is_usable = probe.outcome != Probe::Outcome::unusable;
     Json json{{"name", upstream.name},
               {"url", url_of(upstream)},
@@ -207,6 +236,7 @@ void show(const policy::Upstream& upstream, const Probe& probe, bool verbose, An
         break;
     }
     }
+    if (shared) show_learnt(upstream, rows, json);
     if (is_usable) json["answer"] = hex_digits(probe.answer);
     answer.text += described(upstream) + ":\n" + table(rows);
     answer.json["upstreams"].push_back(std::move(json));
@@ -242,7 +272,7 @@ Answer features(const Options& options) {
     for (const auto& upstream : config.upstreams) {
         if (!options.upstream.empty() && upstream.name != options.upstream) continue;
         is_known = true;
-        show(upstream, probe(upstream), options.verbose, answer);
+        show(upstream, config.learnt_by == policy::LearntBy::user, probe(upstream), options.verbose, answer);
     }
     if (!is_known) throw WrongUsage{unknown_upstream(config, options.upstream)};
     if (config.upstreams.empty()) answer.text = "The rules have no upstreams: there is nobody to ask.\n";

@@ -20,6 +20,8 @@ constexpr std::array<std::string_view, 3> loopback_words{"direct", "block", "rul
 static_assert(loopback_words[static_cast<std::size_t>(Loopback::rules)] == "rules");
 constexpr std::array<std::string_view, 3> dns_words{"system", "all", "off"};
 static_assert(dns_words[static_cast<std::size_t>(Dns::off)] == "off");
+constexpr std::array<std::string_view, 2> learnt_by_words{"user", "process"};
+static_assert(learnt_by_words[static_cast<std::size_t>(LearntBy::process)] == "process");
 constexpr std::array<std::string_view, 5> level_words{"off", "error", "info", "debug", "trace"};
 static_assert(level_words[static_cast<std::size_t>(LogLevel::trace)] == "trace");
 
@@ -39,6 +41,8 @@ public:
             else if (key == "loopback")
                 assign(config_.loopback, in_.read_word<Loopback>(value, loopback_words));
             else if (key == "dns") assign(config_.dns, in_.read_word<Dns>(value, dns_words));
+            else if (key == "learnt_by")
+                assign(config_.learnt_by, in_.read_word<LearntBy>(value, learnt_by_words));
             else if (key == "resolver") read_resolver(value);
             else if (key == "log") read_log(value);
         });

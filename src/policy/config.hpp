@@ -101,6 +101,9 @@ enum class Dns : std::uint8_t {
     off,    ///< none: they are datagrams and connections like any other
 };
 
+/// Who profits from what is learnt of the proxies: this user's processes, or the one that has learnt it.
+enum class LearntBy : std::uint8_t { user, process };
+
 enum class LogLevel : std::uint8_t { off, error, info, debug, trace };
 struct Log {
     LogLevel level = LogLevel::error;
@@ -114,6 +117,7 @@ struct Config {
     Action otherwise;        ///< "default": if none matches
     Loopback loopback = Loopback::direct;
     Dns dns = Dns::system;
+    LearntBy learnt_by = LearntBy::user;
     std::optional<Endpoint> resolver; ///< a DNS server, for questions that the name pool can't answer
     Log log;
 };

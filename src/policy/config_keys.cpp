@@ -18,6 +18,7 @@ constexpr std::array keys{
     KeyInfo{"", "default", route, ""},
     KeyInfo{"", "loopback", R"("direct", "block" or "rules")", R"("direct")"},
     KeyInfo{"", "dns", R"("system", "all" or "off")", R"("system")"},
+    KeyInfo{"", "learnt_by", R"("user" or "process")", R"("user")"},
     KeyInfo{"", "resolver", R"(a DNS server: host[:port], with [ ] around an IPv6 address)", ""},
     KeyInfo{"", "log", "an object", "{}"},
 

@@ -55,7 +55,11 @@ Knowledge FeatureCache::find(std::size_t upstream, const Circumstances& at, Time
         return entry.upstream == upstream && is_knowledge && now < entry.expires && entry.covers(key);
     });
     if (newest == entries_.rend()) return {};
-    return {newest->state == State::none ? Known::none : Known::listed, newest->features, {}, {}};
+    return {newest->state == State::none ? Known::none : Known::listed,
+            newest->features,
+            newest->adopted,
+            Pipelining::unknown,
+            {}};
 }
 
 bool FeatureCache::depends_on(std::size_t upstream, Scope scope) const noexcept {
@@ -123,6 +127,54 @@ void FeatureCache::remember_pipelining(std::size_t upstream, Pipelining seen, Me
 Pipelining FeatureCache::pipelining_of(std::size_t upstream, Time now) const noexcept {
     if (upstream >= habits_.size() || now >= habits_[upstream].pipelining_expires) return Pipelining::unknown;
     return habits_[upstream].pipelining;
+}
+
+Learnt FeatureCache::learnt(std::size_t upstream, Time now) const {
+    Learnt all;
+    const auto habits = upstream < habits_.size() ? habits_[upstream] : Habits{};
+    all.at.method = habits.method.value_or(Method::none);
+    auto expires = Time::max();
+    if (habits.pipelining != Pipelining::unknown && now < habits.pipelining_expires) {
+        all.pipelining = habits.pipelining;
+        expires = habits.pipelining_expires;
+    }
+    const auto newest = std::find_if(entries_.rbegin(), entries_.rend(), [&](const Entry& entry) {
+        const bool is_knowledge = entry.state == State::listed || entry.state == State::none;
+        return entry.upstream == upstream && is_knowledge && now < entry.expires &&
+               (entry.scope & bit(Scope::destination)) == 0;
+    });
+    if (newest != entries_.rend()) {
+        all.known = newest->state == State::none ? Known::none : Known::listed;
+        all.features = newest->features;
+        all.at.client = newest->at.client;
+        if (newest->state == State::listed) all.at.method = newest->at.method;
+        expires = std::min(expires, newest->expires);
+    }
+    if (all.known != Known::unknown || all.pipelining != Pipelining::unknown)
+        all.left = std::chrono::floor<Lifetime>(expires - now);
+    return all;
+}
+
+void FeatureCache::adopt(std::size_t upstream, const Learnt& learnt, Time now) {
+    if (learnt.pipelining != Pipelining::unknown)
+        remember_pipelining(upstream, learnt.pipelining, learnt.at.method, now, learnt.left);
+    switch (learnt.known) {
+    case Known::unknown: return;
+    case Known::none: remember_none(upstream, now, learnt.left); break;
+    case Known::listed: remember(upstream, learnt.at, *learnt.features, now, learnt.left); break;
+    }
+    entries_.back().adopted = true;
+}
+
+void FeatureCache::disown(std::size_t upstream) {
+    std::erase_if(entries_, [&](const Entry& e) { return e.upstream == upstream && e.adopted; });
+}
+
+bool FeatureCache::try_now(std::size_t upstream, Time now) {
+    auto& habits = habits_of(upstream);
+    if (pipelining_of(upstream, now) != Pipelining::unknown || now < habits.trial_expires) return false;
+    habits.trial_expires = after(now, longest_question);
+    return true;
 }
 
 FeatureCache::Habits& FeatureCache::habits_of(std::size_t upstream) {

@@ -39,8 +39,18 @@ enum class Pipelining : std::uint8_t { unknown, refused, tolerated };
 struct Knowledge {
     Known known = Known::unknown;
     std::shared_ptr<const FeatureList> features; ///< set exactly when `listed`
+    bool adopted = false;                        ///< by what another process has seen
     Pipelining pipelining = Pipelining::unknown; ///< whatever a list says of it
     std::optional<Method> method{};              ///< that the proxy chose when last seen
+};
+
+/// All that is known of one proxy, for another process of the same user.
+struct Learnt {
+    Known known = Known::unknown;
+    std::shared_ptr<const FeatureList> features; ///< set exactly when `listed`
+    Circumstances at;                            ///< under which it was learnt
+    Pipelining pipelining = Pipelining::unknown;
+    std::chrono::seconds left{0}; ///< until it is too old
 };
 
 /// `upstream` is a small number, the upstream's place in the rules.
@@ -84,6 +94,17 @@ public:
     void remember_pipelining(std::size_t upstream, Pipelining seen, Method method, Time now,
                              Lifetime lifetime);
     [[nodiscard]] Pipelining pipelining_of(std::size_t upstream, Time now) const noexcept;
+    /// Claims to try it: true for one caller, if nothing has been seen of it, and for the next one when the
+    /// claim is void.
+    [[nodiscard]] bool try_now(std::size_t upstream, Time now);
+
+    /// What another process may rely on. `known` is unknown if all depends on a destination.
+    [[nodiscard]] Learnt learnt(std::size_t upstream, Time now) const;
+    /// As `remember` and its kin, with what another process has learnt. Nobody here has seen it: `find` says
+    /// so.
+    void adopt(std::size_t upstream, const Learnt& learnt, Time now);
+    /// Forgets what was adopted, and only that.
+    void disown(std::size_t upstream);
 
     /// The proxy contradicted what it had listed: nothing is known any more, for any circumstances, and the
     /// proxy is not asked again before what it said would have expired (it would say the same again).
@@ -105,6 +126,7 @@ private:
         State state = State::asked;
         std::shared_ptr<const FeatureList> features;
         Circumstances at; ///< each host in one spelling
+        bool adopted = false;
 
         [[nodiscard]] bool covers(const Circumstances& other) const noexcept;
     };
@@ -115,6 +137,7 @@ private:
         std::optional<bool> held;
         Pipelining pipelining = Pipelining::unknown;
         Time pipelining_expires{};
+        Time trial_expires{};
     };
 
     struct Refusal {

@@ -1,6 +1,7 @@
 #include "shim/dial.hpp"
 
 #include "sys/internal_fds.hpp"
+#include "sys/learnt.hpp"
 #include "sys/log.hpp"
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
@@ -155,7 +156,7 @@ void Dial::end(int error) {
 void Dial::start_probe_if_claimed() {
     if (!claim_ || purpose_ != Purpose::connect || !handshake_ || plan_.exchange != Exchange::command) return;
     if (handshake_->phase() != Phase::command && handshake_->phase() != Phase::over) return;
-    if (start_probe(rules_, upstream_, *claim_, handshake_->method())) claim_.reset();
+    if (start_probe(rules_, upstream_, *claim_, handshake_->method(), question_)) claim_.reset();
 }
 
 void Dial::resolve_direct() {
@@ -308,7 +309,8 @@ Dial::Wait Dial::shake() {
                 handshake_->sent(static_cast<std::size_t>(sent));
                 if (phase == Phase::features || purpose_ == Purpose::probe)
                     deadline_ = std::min(deadline_, Clock::now() + config().discover_timeout);
-                else if (phase == Phase::command) deadline_ = Clock::now() + config().handshake_timeout;
+                else if (phase == Phase::command || plan_.pipelined)
+                    deadline_ = Clock::now() + patience_for_reply();
                 continue;
             }
             not_sent = errno;
@@ -332,7 +334,7 @@ Dial::Wait Dial::shake() {
             handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
             if (plan_.pipelined && phase != Phase::command && handshake_->phase() == Phase::command &&
                 purpose_ != Purpose::probe)
-                deadline_ = Clock::now() + config().handshake_timeout;
+                deadline_ = Clock::now() + patience_for_reply();
         } else if (is_for_later(error)) {
             if (Clock::now() < deadline_) {
                 start_probe_if_claimed();
@@ -371,6 +373,13 @@ void Dial::try_this_address_again() {
     state_ = State::next_address;
 }
 
+/// Another proxy may have taken the place of the one that took it: then a destination that is slow to answer
+/// is tried twice rather than that one waited for.
+Dial::Clock::duration Dial::patience_for_reply() const {
+    return is_trial_ ? std::min(config().discover_timeout, config().handshake_timeout)
+                     : config().handshake_timeout;
+}
+
 /// The proxy may have lost what came behind the greeting, or have done what it would have done anyway.
 void Dial::try_sequentially() {
     log::line(Level::info, "%s: trying once more, one message after the other", config().name.c_str());
@@ -396,17 +405,25 @@ void Dial::on_question_shaken(bool silent) {
     const bool asked_for_features = question_ == Question::pipelined;
     switch (seen) {
     case PipeliningSeen::tolerated:
-        learn_of_pipelining(Pipelining::tolerated, method);
         // Of a server that answers UDP ASSOCIATE and nothing to LIST-FEATURES we know that it has none.
         if (!asked_for_features)
             upstreams::with_features([&](auto& cache) {
                 cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
             });
         else learn();
+        learn_of_pipelining(Pipelining::tolerated, method);
         claim_.reset();
         return end(handshake_->failure() == Failure::none ? 0 : EOPNOTSUPP);
     case PipeliningSeen::nothing:
-        if (asked_for_features) return ask_again(Question::harmless);
+        if (asked_for_features) {
+            // A list may follow yet, but a process that ends before leaves that much to the next one.
+            const bool ours = upstreams::with_features([&](auto& cache) {
+                cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
+                return cache.try_now(upstream_, Clock::now());
+            });
+            sys::learnt::share(rules_.config, upstream_);
+            return ours ? ask_again(Question::harmless) : end(EOPNOTSUPP);
+        }
         [[fallthrough]];
     case PipeliningSeen::refused:
         learn_of_pipelining(Pipelining::refused, chosen_.value_or(plan_.methods[0]));
@@ -422,8 +439,9 @@ void Dial::on_shaken() {
     }
     learn();
     const auto failure = handshake_->failure();
-    // Pipelined, it got no such answer.
-    if (sequentially_ && (failure == Failure::none || failure == Failure::command_refused))
+    // Pipelined, it got no such answer in that time.
+    const bool came_soon = Clock::now() < deadline_ - config().handshake_timeout + config().discover_timeout;
+    if (sequentially_ && came_soon && (failure == Failure::none || failure == Failure::command_refused))
         learn_of_pipelining(policy::Pipelining::refused, handshake_->method());
     if (failure == Failure::none) {
         upstreams::mark_up(upstream_);
@@ -461,6 +479,7 @@ void Dial::on_shaken() {
             log::line(Level::info, "%s: that contradicts its feature list; trying without",
                       config().name.c_str());
             upstreams::with_features([&](auto& cache) { cache.forget(upstream_, Clock::now()); });
+            sys::learnt::share(rules_.config, upstream_);
             plainly_ = true;
         }
         try_this_address_again();
@@ -520,18 +539,35 @@ bool Dial::make_plan() {
             if (cache.ask_now(upstream_, at, now))
                 ask = policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
         });
+        // Who may ask looks at what others have learnt before.
+        if (ask != policy::Ask::no && !asked_others_ && sys::learnt::recall(rules_.config, upstream_)) {
+            asked_others_ = true;
+            upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, at); });
+            return make_plan();
+        }
     }
     upstreams::with_features([&](const auto& cache) {
         known.pipelining =
             sequentially_ || plainly_ ? policy::Pipelining::refused : cache.pipelining_of(upstream_, now);
         known.method = cache.last_method(upstream_);
     });
+    // So far another process has come: the rest of the question is ours.
+    if (purpose_ == Purpose::connect && !asked_ && known.known == policy::Known::none &&
+        known.pipelining == policy::Pipelining::unknown &&
+        upstream.discover == policy::Discover::background &&
+        upstream.pipelining == policy::Pipeline::automatic &&
+        upstreams::with_features([&](auto& cache) { return cache.try_now(upstream_, now); })) {
+        ask = policy::Ask::on_its_own;
+        question_ = Question::harmless;
+    }
     relied_on_features_ = known.features != nullptr;
 
     const auto plan =
         policy::make_plan(upstream, known, associates ? Command::udp_associate : Command::connect,
                           associates ? Endpoint{} : destination_, only_method);
     plan_ = plan.handshake;
+    is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
+                (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
     if (associates) set_datagram_source();
     log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
               known.known == policy::Known::listed ? "known"
@@ -545,6 +581,11 @@ bool Dial::make_plan() {
     if (ask == policy::Ask::on_this_connection) {
         plan_.exchange = Exchange::features_then_command;
         plan_.host_of_interest.host = at.destination;
+    }
+    if (plan.refusal != 0 && known.adopted) {
+        upstreams::with_features([&](auto& cache) { cache.disown(upstream_); });
+        asked_others_ = true;
+        return make_plan();
     }
     if (plan.refusal != 0) {
         log::line(Level::info, "%s: its feature list rules this out", upstream.name.c_str());
@@ -583,6 +624,7 @@ void Dial::learn() {
         if (no_features) cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
         else cache.remember(upstream_, at, std::move(list), Clock::now(), config().feature_lifetime);
     });
+    sys::learnt::share(rules_.config, upstream_);
     claim_.reset();
 }
 
@@ -592,6 +634,7 @@ void Dial::learn_of_pipelining(policy::Pipelining seen, Method method) {
     upstreams::with_features([&](auto& cache) {
         cache.remember_pipelining(upstream_, seen, method, Clock::now(), config().feature_lifetime);
     });
+    sys::learnt::share(rules_.config, upstream_);
 }
 
 void Dial::give_claim_back() {
@@ -622,11 +665,11 @@ namespace {
 class Probe final : public sys::worker::Task {
 public:
     Probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at, Method method,
-          int fd, int domain)
+          Dial::Question question, int fd, int domain)
         : fd_(fd),
           dial_(Dial::Purpose::probe, rules, {upstream}, Endpoint{at.destination, 0},
                 Carrier{fd, domain, false, {}}) {
-        dial_.adopt_claim(at, method);
+        dial_.adopt_claim(at, method, question);
     }
     ~Probe() override { sys::close_internal(fd_); }
     Probe(const Probe&) = delete;
@@ -644,7 +687,7 @@ private:
 } // namespace
 
 bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at,
-                 Method method) noexcept {
+                 Method method, Dial::Question question) noexcept {
     // AF_INET6 reaches proxies of both families; where the kernel has none, AF_INET has to do.
     int domain = AF_INET6;
     const auto open = [&] { return real::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); };
@@ -657,7 +700,7 @@ bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Ci
     fd = sys::make_internal(fd);
     try {
         std::unique_ptr<sys::worker::Task> probe =
-            std::make_unique<Probe>(rules, upstream, at, method, fd, domain);
+            std::make_unique<Probe>(rules, upstream, at, method, question, fd, domain);
         fd = -1; // the probe's
         return sys::worker::post(probe);
     } catch (const std::bad_alloc&) {

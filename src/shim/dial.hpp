@@ -65,9 +65,10 @@ public:
     }
     /// Of a probe: the question that the caller claimed for it, given back if it gets no answer; and the
     /// method that the proxy has chosen on the program's connection.
-    void adopt_claim(const policy::Circumstances& at, Method method) {
+    void adopt_claim(const policy::Circumstances& at, Method method, Question question) {
         claim_ = at;
         chosen_ = method;
+        question_ = question;
     }
 
     /// Once over: 0, or the errno for the program.
@@ -92,6 +93,7 @@ private:
     void on_question_shaken(bool silent);
     void ask_again(Question question);
     void try_sequentially();
+    [[nodiscard]] Clock::duration patience_for_reply() const;
     void try_this_address_again();
     void start_probe_if_claimed();
     void end(int error);
@@ -124,14 +126,16 @@ private:
     std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
     std::optional<Method> chosen_;               // of a probe: by the proxy, on the program's connection
     Purpose purpose_;
-    Question question_ = Question::pipelined; // of a probe
+    Question question_ = Question::pipelined; // of a probe; else of the one to be started
     State state_ = State::next_upstream;
     bool relied_on_features_ = false; // of the plan under way
     bool lacks_command_ = false;      // the list that came on this connection
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
     bool sequentially_ = false;       // pipelined, it has failed
-    bool asked_ = false;              // once is enough for one destination
-    bool touched_ = false;            // the socket is no longer as the program gave it
+    bool asked_others_ = false;       // what other processes have learnt was looked at
+    bool is_trial_ = false; // pipelined, though the proxy has not said to this process that it may be
+    bool asked_ = false;    // once is enough for one destination
+    bool touched_ = false;  // the socket is no longer as the program gave it
     bool may_block_ = true;
     bool as_ipv4_ =
         false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is
@@ -146,8 +150,8 @@ private:
 int drive(Dial& dial, Dial::Clock::time_point patience);
 
 /// LIST-FEATURES on a connection of its own, by the worker; `at` has been claimed. False if that can't be
-/// had. `method` is the one that the proxy has just chosen.
+/// had. `method` is the one that the proxy has just chosen. It begins with `question`.
 bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at,
-                 Method method) noexcept;
+                 Method method, Dial::Question question) noexcept;
 
 } // namespace socksify::shim

@@ -486,6 +486,108 @@ PIPELINING = [
     ),
 ]
 
+# --- what one process leaves to the next ---
+
+
+def learnt(hazard: str, script: Script, sees: tuple[str, ...], then: str = "{echo}", **more) -> Case:
+    """One process connects and hears what the proxy answers to the question; `then` is another one's."""
+    case = pipelining(hazard, script, sees, "exec " + then, rules={"learnt_by": "user"}, **more)
+    return replace(case, name=f"learnt / {hazard}")
+
+
+NEXT = connected("203.0.113.80:7")
+
+LEARNT = [
+    learnt("by another process: at its first connect", Script(), (CONNECT, PIPELINED_QUESTION, PIPELINED), says=NEXT),
+    learnt(
+        "by a process that ends half-way: the next one goes on where it was",
+        Script(at={Stage.FEATURES: close, Stage.GREETING: in_turn(honestly, honestly, silence, honestly)}),
+        (
+            CONNECT,
+            PIPELINED_QUESTION,
+            "offers 00, and goes on; and sends b'\\x05\\x03\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00'",
+            CONNECT,
+            PIPELINED_HARMLESS,
+            PIPELINED,
+        ),
+        f"{{echo}} pause:{ASKED} {{echo}}",
+        says=TWICE,
+    ),
+    learnt(
+        "a list, with all that it says",
+        lists(fdl(plus=AHEAD, without=(WITHOUT_PASSWORD,)), methods=(PASSWORD,), **WITH_CREDENTIALS),
+        (
+            "offers 00 02; as alice; connect 203.0.113.80:7",
+            "offers 02, and goes on; as alice; features for 0.0.0.0:0",
+            "offers 02, and goes on; as alice; connect 203.0.113.80:7",
+        ),
+        says=NEXT,
+    ),
+    learnt(
+        "that a proxy loses what comes behind the greeting",
+        Script(loses_what_follows=True),
+        (CONNECT, "offers 00, and goes on", QUESTION, CONNECT),
+        says=NEXT,
+        upstream=BACKGROUND | DISAPPOINTS,
+        pause=800,
+    ),
+    learnt(
+        "a list that depends on the client's address, which is the same",
+        lists(fdl(plus=AHEAD, scope="client method")),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED),
+        says=NEXT,
+    ),
+    learnt(
+        "a list that rules a request out is asked for anew",
+        lists(fdl(without=(NAMES,))),
+        # On the connection itself, as it is known that it can be held.
+        (CONNECT, PIPELINED_QUESTION, PIPELINED_QUESTION.replace(" for", ", held, for") + "; connect echo.test:7"),
+        f"echo.test:7 pause:{ASKED} echo.test:7",
+        says=connected("echo.test:7") + "\necho.test:7: EAFNOSUPPORT",
+    ),
+    learnt(
+        "a list that is contradicted is nobody's any more",
+        lists(fdl(plus=AHEAD), at={Stage.REQUEST: in_turn(honestly, send(rep(7)), honestly)}),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, CONNECT, PIPELINED, PIPELINED_QUESTION),
+        f"{{echo}} exec {{echo}} pause:{ASKED}",
+        says=TWICE,
+    ),
+    learnt(
+        "another server has taken the proxy's place, and loses what comes behind the greeting",
+        Script(at={Stage.GREETING: in_turn(honestly, honestly, silence, honestly)}),
+        (CONNECT, PIPELINED_QUESTION, "offers 00, and goes on", CONNECT, CONNECT),
+        "{echo} exec {echo}",
+        says=connected("203.0.113.80:7", "203.0.113.80:7", slow=0),
+        upstream=BACKGROUND | DISAPPOINTS,
+    ),
+    learnt(
+        "is too old",
+        Script(),
+        (CONNECT, PIPELINED_QUESTION, CONNECT, PIPELINED_QUESTION),
+        f"{{echo}} pause:{ASKED}",
+        says=NEXT,
+        upstream=BACKGROUND | {"feature_lifetime": 1},
+        pause=2100,
+    ),
+    replace(
+        pipelining(
+            "is each process's own, if the rules say so",
+            Script(),
+            (CONNECT, PIPELINED_QUESTION, CONNECT, PIPELINED_QUESTION),
+            f"exec {{echo}} pause:{ASKED}",
+            says=NEXT,
+        ),
+        name="learnt / is each process's own, if the rules say so",
+    ),
+    learnt(
+        "and never asked for, where the rules say so",
+        Script(),
+        (CONNECT, CONNECT),
+        says=NEXT,
+        upstream=OFF,
+    ),
+]
+
 # --- several upstreams ---
 
 HONEST = Script()
@@ -578,4 +680,4 @@ UPSTREAMS = [
     ),
 ]
 
-CASES = WHEN + ENDS + DECISIONS + PIPELINING + UPSTREAMS
+CASES = WHEN + ENDS + DECISIONS + PIPELINING + LEARNT + UPSTREAMS

@@ -6,6 +6,7 @@
 //   only:HOST:PORT   no echo: somebody else's protocol
 //   pause:N      N milliseconds
 //   child        go on in a child; the parent waits for it
+//   exec         go on as another program, this one
 //
 // A connect that takes longer than `slow` is called slow.
 #include "victim.hpp"
@@ -71,6 +72,11 @@ int main(int argc, char** argv) {
             wait(&status);
             say("the child ended with %d", status);
             return 0;
+        } else if (word == "exec") {
+            argv[i] = argv[0];
+            execv("/proc/self/exe", argv + i);
+            say("execv: %s", strerrorname_np(errno));
+            return 1;
         } else {
             dial(word);
         }

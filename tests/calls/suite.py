@@ -271,7 +271,9 @@ class Suite:
         upstreams = {f"p{i}": {"url": url, **UPSTREAM, **case.upstream} for i, url in enumerate(urls)}
         if not case.proxies:  # the real server does what real servers do
             upstreams["p0"] |= {"discover": "background", "connect_timeout": 5, "handshake_timeout": 5}
-        config.write_text(json.dumps({"upstreams": upstreams, "default": list(upstreams), **case.rules}))
+        # One case's proxies are not the next one's, though they may have the same address.
+        rules = {"upstreams": upstreams, "default": list(upstreams), "learnt_by": "process"}
+        config.write_text(json.dumps(rules | case.rules))
 
     def _shimmed_environment(self, case: Case, config: Path) -> dict:
         rules = {} if case.config == "" else {"SOCKSIFY_CONFIG": str(config)}

@@ -90,6 +90,10 @@ class Figures:
                 continue
             self._row(f"{way.name}: first", costs[:1], length)
             self._row(f"{way.name}: later", costs[1:], length)
+            if way.discover == "background":
+                costs = self._through_processes(way)
+                self._row(f"{way.name}: first process", costs[:1], length)
+                self._row(f"{way.name}: later ones", costs[1:], length)
         print(f"\n(length of the link as measured by a bare connect: {length:.1f} ms)\n")
 
     def _through(self, way: Way) -> list[Cost]:
@@ -97,9 +101,17 @@ class Figures:
         with self._running(server):
             return self._connects(self._prefix(server, way.discover), ECHO, ECHO_PORT, 6)
 
-    def _connects(self, prefix: list[str], host: str, port: int, count: int) -> list[Cost]:
+    def _through_processes(self, way: Way) -> list[Cost]:
+        """Each connect in a process of its own, which ends with the first octet."""
+        server = self._server(self.server + way.server)
+        with self._running(server):
+            prefix = self._prefix(server, way.discover)
+            return [self._connects(prefix, ECHO, ECHO_PORT, 1, pause=0)[0] for _ in range(5)]
+
+    def _connects(self, prefix: list[str], host: str, port: int, count: int, pause: float | None = None) -> list[Cost]:
         # The pause outlasts a background discovery, which takes a connection of its own.
-        pause = 8 * self.link.round_trip / 1000
+        if pause is None:
+            pause = 8 * self.link.round_trip / 1000
         script = [PYTHON, str(SCRIPTS / "first_byte.py"), host, str(port), str(count), str(pause)]
         end = self.lab.prog.run([*prefix, *script], timeout=60)
         if end.status != 0:

@@ -43,6 +43,9 @@ class SocksServer:
         return f"socks5://{credentials}{host}:{SOCKS_PORT}"
 
     def daemons(self, lab: Lab, build: Path) -> Daemons:
+        # Another server takes this one's address: what was learnt of that one says nothing of this one.
+        for learnt in Path("/dev/shm").glob("socksify-*/socksify-proxies"):
+            learnt.unlink()
         return Daemons(self.start(self, lab, build))
 
     def daemon(self, lab: Lab, argv: list[str]) -> Daemon:

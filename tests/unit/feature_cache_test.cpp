@@ -320,3 +320,56 @@ TEST_CASE("a new list leaves what was seen of pipelining") {
     cache.remember_none(proxy, start, lifetime);
     CHECK(cache.pipelining_of(proxy, start) == Pipelining::refused);
 }
+
+TEST_CASE("what one process has learnt another one adopts, and says so") {
+    FeatureCache cache;
+    cache.remember(proxy, towards("", mine, Method::password), list("a", "01 02"), start, lifetime);
+    cache.remember_pipelining(proxy, Pipelining::tolerated, Method::password, start + 100s, lifetime);
+    const auto learnt = cache.learnt(proxy, start + 200s);
+    CHECK(learnt.known == Known::listed);
+    CHECK(learnt.left == 400s);
+
+    FeatureCache other;
+    const auto later = start + 10h;
+    other.adopt(1, learnt, later);
+    CHECK(found(other, towards("", mine, Method::password), later + 399s, 1) == "a");
+    CHECK(found(other, towards("", mine, Method::password), later + 400s, 1) == "unknown");
+    CHECK(found(other, towards("", other_address, Method::password), later, 1) == "unknown"); // SCOPE
+    CHECK(other.find(1, towards("", mine, Method::password), later).adopted);
+    CHECK(other.pipelining_of(1, later) == Pipelining::tolerated);
+    CHECK(other.last_method(1) == Method::password);
+
+    other.disown(1);
+    CHECK(found(other, towards("", mine, Method::password), later, 1) == "unknown");
+    other.remember(1, anywhere, list("b"), later, lifetime);
+    other.disown(1);
+    CHECK(found(other, anywhere, later, 1) == "b"); // its own
+    CHECK_FALSE(other.find(1, anywhere, later).adopted);
+}
+
+TEST_CASE("what depends on a destination is not for others, nor is a claim, nor what was contradicted") {
+    FeatureCache cache;
+    CHECK(cache.learnt(proxy, start).known == Known::unknown);
+    CHECK(cache.ask_now(proxy, anywhere, start));
+    CHECK(cache.learnt(proxy, start).known == Known::unknown);
+    cache.remember(proxy, towards("example.com"), list("a", "03"), start, lifetime);
+    CHECK(cache.learnt(proxy, start).known == Known::unknown);
+    cache.remember(proxy, anywhere, list("b"), start, lifetime);
+    CHECK(cache.learnt(proxy, start).known == Known::listed);
+    cache.forget(proxy, start);
+    CHECK(cache.learnt(proxy, start).known == Known::unknown);
+    cache.remember_none(proxy, start, lifetime);
+    CHECK(cache.learnt(proxy, start).known == Known::none);
+    CHECK(cache.learnt(proxy, start + lifetime).known == Known::unknown);
+}
+
+TEST_CASE("one caller tries pipelining, and the next one when nothing has come of it") {
+    FeatureCache cache;
+    CHECK(cache.try_now(proxy, start));
+    CHECK_FALSE(cache.try_now(proxy, start + 29s));
+    CHECK(cache.try_now(proxy + 1, start));
+    CHECK(cache.try_now(proxy, start + 30s));
+    cache.remember_pipelining(proxy, Pipelining::refused, Method::none, start + 30s, lifetime);
+    CHECK_FALSE(cache.try_now(proxy, start + 300s));
+    CHECK(cache.try_now(proxy, start + 30s + lifetime));
+}

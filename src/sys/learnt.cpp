@@ -1,0 +1,51 @@
+#include "sys/learnt.hpp"
+
+#include "policy/proxy_store.hpp"
+#include "sys/log.hpp"
+#include "sys/shared_block.hpp"
+#include "sys/upstreams.hpp"
+
+namespace socksify::sys::learnt {
+namespace {
+
+using policy::ProxyStore;
+
+ProxyStore open_at(void* memory) noexcept {
+    return ProxyStore::format_or_open({static_cast<std::byte*>(memory), ProxyStore::octets_needed()});
+}
+
+/// A file of another kind's, or another version's, is left alone.
+ProxyStore the_store() noexcept {
+    static constinit SharedBlock block("socksify-proxies", ProxyStore::octets_needed());
+    void* memory = block.get([](void* mapped) { return open_at(mapped).valid(); });
+    return memory != nullptr ? open_at(memory) : ProxyStore::format_or_open({});
+}
+
+std::chrono::seconds wall_clock() noexcept {
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+}
+
+} // namespace
+
+std::optional<policy::Learnt> look_up(const policy::Upstream& upstream) {
+    return the_store().find(policy::store_key(upstream), wall_clock());
+}
+
+bool recall(const policy::Config& config, std::size_t upstream) {
+    if (config.learnt_by == policy::LearntBy::process) return false;
+    const auto learnt = look_up(config.upstreams[upstream]);
+    if (!learnt) return false;
+    log::line(log::Level::info, "%s: known from another process", config.upstreams[upstream].name.c_str());
+    upstreams::with_features([&](auto& cache) { cache.adopt(upstream, *learnt, upstreams::Clock::now()); });
+    return true;
+}
+
+void share(const policy::Config& config, std::size_t upstream) {
+    if (config.learnt_by == policy::LearntBy::process) return;
+    const auto learnt = upstreams::with_features(
+        [&](const auto& cache) { return cache.learnt(upstream, upstreams::Clock::now()); });
+    auto store = the_store();
+    store.put(policy::store_key(config.upstreams[upstream]), learnt, wall_clock());
+}
+
+} // namespace socksify::sys::learnt
