@@ -219,9 +219,9 @@ Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Ro
     }
     if (dial.error() != 0) return Verdict<>::fail(dial.error());
     const auto cookie = sys::cookie_of(fd);
-    auto entry = std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain);
-    entry->over_unix = dial.carrier().domain == AF_UNIX;
-    sys::fds::put(fd, std::move(entry));
+    const sys::SocketRef entry(Socket::State::connected, cookie, peer, domain);
+    entry.unseen().over_unix = dial.carrier().domain == AF_UNIX;
+    sys::fds::put(fd, entry);
     unless_over.release();
     sys::peers::remember(cookie, peer);
     return Verdict<>::done(0);
@@ -255,22 +255,22 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
         return Verdict<>::pass(); // AF_UNIX and others; too short for an address is the kernel's to refuse
     const auto kind = kind_of(fd);
     if (!kind) return is_no_socket() ? Verdict<>::pass() : Verdict<>::fail(errno);
-    const auto route = route_to(address, size, kind->protocol);
-    if (route->refusal != 0) return Verdict<>::fail(route->refusal);
-    const bool is_to_answer = is_name_server(route->destination) && !all_is_direct();
+    const auto route = route_to(*endpoint, kind->protocol);
+    if (route.refusal != 0) return Verdict<>::fail(route.refusal);
+    const bool is_to_answer = is_name_server(route.destination) && !all_is_direct();
     const bool is_known_datagram = kind->is_plain_udp && (sys::find_datagram(fd) || is_to_answer);
     const bool is_stream_to_answer = kind->protocol == policy::Protocol::tcp && is_to_answer;
-    if (route->direct && !route->from_pool && !is_known_datagram && !is_stream_to_answer)
+    if (route.direct && !route.from_pool && !is_known_datagram && !is_stream_to_answer)
         return Verdict<>::pass();
     if (is_the_kernels_to_refuse(fd, address, *kind)) return Verdict<>::pass();
-    if (kind->is_plain_udp) return connect_datagram(fd, sys::copy_address(address, size), *route);
+    if (kind->is_plain_udp) return connect_datagram(fd, sys::copy_address(address, size), route);
     if (kind->protocol != policy::Protocol::tcp) {
-        log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());
+        log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route.destination.text().c_str());
         return Verdict<>::fail(EOPNOTSUPP);
     }
     const auto peer = sys::copy_address(address, size);
     return is_stream_to_answer ? connect_to_be_answered(fd, kind->domain, peer)
-                               : connect_through(fd, kind->domain, peer, *route);
+                               : connect_through(fd, kind->domain, peer, route);
 }
 
 Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags) {
@@ -279,7 +279,8 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
     if (address->sa_family == AF_PACKET)
         return Verdict<Send>::fail(EPERM); // below IP: no rule can speak of it
     const bool has_no_family = address->sa_family == AF_UNSPEC && size >= sizeof(sockaddr_in);
-    if (!has_no_family && !sys::to_endpoint(address, size)) return as_it_is;
+    auto endpoint = sys::to_endpoint(address, size);
+    if (!has_no_family && !endpoint) return as_it_is;
     const auto socket = sys::find_socket(fd);
     const bool is_stand_in = socket && socket->state != Socket::State::connected;
     // To a stream's connect() under way the address means nothing; to the stand-in it would mean something.
@@ -293,6 +294,7 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
         without_family = sys::copy_address(address, size);
         without_family.storage.ss_family = AF_INET;
         address = without_family.get();
+        endpoint = sys::to_endpoint(address, without_family.size);
     }
     if (kind->protocol == policy::Protocol::tcp) {
         // A stream has its peer already, or gets EPIPE: the kernel looks at the address with MSG_FASTOPEN
@@ -304,10 +306,10 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
         return Verdict<Send>::done(Send::to_connected);
     }
     if (kind->is_plain_udp) return Verdict<Send>::done(Send::as_datagram);
-    const auto route = route_to(address, size, kind->protocol);
-    if (route->refusal != 0) return Verdict<Send>::fail(route->refusal);
-    if (route->direct && !route->from_pool) return as_it_is;
-    log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route->destination.text().c_str());
+    const auto route = route_to(*endpoint, kind->protocol);
+    if (route.refusal != 0) return Verdict<Send>::fail(route.refusal);
+    if (route.direct && !route.from_pool) return as_it_is;
+    log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route.destination.text().c_str());
     return Verdict<Send>::fail(EOPNOTSUPP);
 }
 

@@ -75,10 +75,10 @@ double milliseconds_since(Dial::Clock::time_point start) {
 
 } // namespace
 
-Dial::Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
+Dial::Dial(Purpose purpose, const sys::Rules& rules, std::span<const std::size_t> upstreams,
            const Endpoint& destination, Carrier carrier)
     : rules_(rules),
-      upstreams_(std::move(upstreams)),
+      upstreams_(upstreams.begin(), upstreams.end()),
       destination_(destination),
       carrier_(std::move(carrier)),
       own_domain_(carrier_.domain),
@@ -667,7 +667,7 @@ public:
     Probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at, Method method,
           Dial::Question question, int fd, int domain)
         : fd_(fd),
-          dial_(Dial::Purpose::probe, rules, {upstream}, Endpoint{at.destination, 0},
+          dial_(Dial::Purpose::probe, rules, {&upstream, 1}, Endpoint{at.destination, 0},
                 Carrier{fd, domain, false, {}}) {
         dial_.adopt_claim(at, method, question);
     }

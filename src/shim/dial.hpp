@@ -19,6 +19,7 @@
 #include "sys/rules.hpp"
 #include "sys/worker.hpp"
 
+#include <span>
 #include <vector>
 
 namespace socksify::shim {
@@ -49,7 +50,7 @@ public:
         alone,     ///< one message after the other
     };
 
-    Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
+    Dial(Purpose purpose, const sys::Rules& rules, std::span<const std::size_t> upstreams,
          const Endpoint& destination, Carrier carrier);
 
     sys::worker::Wait advance();

@@ -20,9 +20,13 @@ int close_number(int fd, Close close_it) {
         errno = EBADF; // for the program there is nothing
         return -1;
     }
+    if ((marks & sys::FdMarks::stand_in) != 0)
+        if (const auto socket = sys::find_socket(fd);
+            socket && socket->state != sys::Socket::State::connected) {
+            sys::forget_datagram(fd);
+            return socket->parked->close_number(fd, close_it);
+        }
     sys::forget_datagram(fd);
-    if (const auto socket = sys::find_socket(fd); socket && socket->state != sys::Socket::State::connected)
-        return socket->parked->close_number(fd, close_it);
     sys::fds::forget(fd);
     return close_it();
 }
@@ -47,7 +51,7 @@ extern constinit sys::Mutex two_parked_mutex; ///< taken before the locks of two
 /// Whether two numbers refer to one socket whose connect() is under way or has failed.
 inline bool share_a_parked(int fd, int other) {
     const auto one = sys::find_socket(fd);
-    const auto two = one ? sys::find_socket(other) : nullptr;
+    const auto two = one ? sys::find_socket(other) : sys::SocketRef();
     return two && one->state != sys::Socket::State::connected && one->parked == two->parked;
 }
 

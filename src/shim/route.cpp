@@ -32,7 +32,7 @@ bool is_a_proxy(const Endpoint& endpoint) {
     const auto& all = sys::rules().config.upstreams;
     return std::any_of(all.begin(), all.end(), [&](const policy::Upstream& upstream) {
         return upstream.socket_path.empty() &&
-               sys::upstreams::is_known_address({upstream.host, upstream.port}, endpoint);
+               sys::upstreams::is_known_address(upstream.host, upstream.port, endpoint);
     });
 }
 
@@ -61,19 +61,17 @@ policy::Protocol protocol_of(int ip_protocol) noexcept {
     }
 }
 
-std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::Protocol protocol) {
-    const auto given = sys::to_endpoint(address, size);
-    if (!given) return {};
+Route route_to(const Endpoint& given, policy::Protocol protocol) {
     const auto& rules = sys::rules();
     Route route;
-    route.destination = *given;
+    route.destination = given;
 
-    const auto meaning = sys::names::meaning_of(given->host);
+    const auto meaning = sys::names::meaning_of(given.host);
     route.from_pool = meaning.from_pool;
     if (meaning.name) route.destination.host = *meaning.name;
     if (meaning.from_pool && !meaning.name) {
         // An address that nobody was given: there is no such host, and it must not be looked for.
-        log::line(log::Level::info, "%s: a pool address without a name", given->text().c_str());
+        log::line(log::Level::info, "%s: a pool address without a name", given.text().c_str());
         route.refusal = EHOSTUNREACH;
         return route;
     }
@@ -86,8 +84,9 @@ std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::P
     const auto decision =
         policy::route(rules.config, {host, port, policy::Operation::connect, protocol, rules.program});
     const auto& action = *decision.action;
-    log::line(log::Level::info, "%s: %s, by %s", route.destination.text().c_str(), name_of(action.kind),
-              policy::reason(rules.config, decision).c_str());
+    if (log::enabled(log::Level::info))
+        log::line(log::Level::info, "%s: %s, by %s", route.destination.text().c_str(), name_of(action.kind),
+                  policy::reason(rules.config, decision).c_str());
     switch (action.kind) {
     case Action::Kind::direct: route.direct = true; break;
     case Action::Kind::block: route.refusal = rules.usable ? EACCES : ENETUNREACH; break;

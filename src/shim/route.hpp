@@ -8,6 +8,7 @@
 #include "sys/rules.hpp"
 
 #include <optional>
+#include <span>
 
 namespace socksify::shim {
 
@@ -16,11 +17,16 @@ struct Route {
     bool from_pool = false;
     int refusal = 0; ///< errno, if the rules (or the lack of any) let nothing pass
     bool direct = false;
-    std::vector<std::size_t> upstreams; ///< else
+    std::span<const std::size_t> upstreams; ///< else; of the rules, and so for ever
 };
 
+/// `given` as the program gave it.
+Route route_to(const Endpoint& given, policy::Protocol protocol);
 /// Nothing for an address that is not IP: the library has no say in it.
-std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::Protocol protocol);
+inline std::optional<Route> route_to(const sockaddr* address, socklen_t size, policy::Protocol protocol) {
+    const auto given = sys::to_endpoint(address, size);
+    return given ? std::optional(route_to(*given, protocol)) : std::nullopt;
+}
 
 /// Whether the rules let everything go directly: then there is nothing to hide from anybody.
 bool all_is_direct();

@@ -190,8 +190,9 @@ DatagramRef make_datagram(int fd, int domain) {
     fresh->domain = domain;
     fresh->cookie = cookie_of(fd);
     fresh->number.store(fd);
-    fresh->alive_.store(true);
+    // Counted first: a reader that was late with the last one's end must not find that it was the last user.
     fresh->users_.fetch_add(2); // the slot's, and the caller's
+    fresh->alive_.store(true);
     Datagram* none = nullptr;
     if (!table.slot(fd).compare_exchange_strong(none, fresh)) { // another thread was faster
         table.drop(fresh);

@@ -18,6 +18,7 @@ public:
         internal = 4,  ///< the library's own
         datagram = 16, ///< a UDP socket that sends through a proxy
         failed = 32,   ///< a connect() that has failed, and no read or write has told so
+        stand_in = 64, ///< of `known`: its connect() is under way or has failed
         shared = 8,    ///< another number refers, or did once, to the same description
     };
 
@@ -29,7 +30,7 @@ public:
     void set(int fd, Mark mark) noexcept {
         if (is_marked_range(fd)) mark_of(fd).fetch_or(mark);
     }
-    void clear(int fd, Mark mark) noexcept {
+    void clear(int fd, unsigned mark) noexcept {
         if (is_marked_range(fd)) mark_of(fd).fetch_and(static_cast<std::uint8_t>(~mark));
     }
 

@@ -4,11 +4,13 @@
 #include "sys/keep_errno.hpp"
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
+#include "sys/signals_held.hpp"
 
 #include <algorithm>
 #include <mutex>
-#include <optional>
+#include <new>
 #include <unordered_map>
+#include <vector>
 
 namespace socksify::sys {
 
@@ -20,34 +22,101 @@ std::uint64_t cookie_of(int fd) noexcept {
     return real::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
+struct SocketTable {
+    static constexpr std::size_t chunk_size = 16;
+
+    // .bss: only pages that are written to are real.
+    // Plain pointers, atomic where they are touched: see FdMarks.
+    std::array<Socket*, FdMarks::capacity> slots{};
+    std::atomic<int> highest{-1}; ///< number that there has ever been a socket for
+    Mutex mutex{LockRank::descriptors};
+    Socket* free = nullptr; // under mutex
+
+    std::atomic_ref<Socket*> slot(int fd) noexcept {
+        return std::atomic_ref(slots[static_cast<std::size_t>(fd)]);
+    }
+    Socket& take() {
+        const std::lock_guard lock(mutex);
+        if (free == nullptr) {
+            auto* fresh = new Socket[chunk_size];
+            for (std::size_t i = chunk_size; i-- > 0;) fresh[i].next_free_ = std::exchange(free, &fresh[i]);
+        }
+        return *std::exchange(free, free->next_free_);
+    }
+    void drop(Socket* one) noexcept {
+        if (one == nullptr || one->users_.fetch_sub(1) != 1 || !one->alive_.exchange(false)) return;
+        one->parked.reset(); // without the lock: it may own descriptors
+        const std::lock_guard lock(mutex);
+        one->next_free_ = std::exchange(free, one);
+    }
+    SocketRef acquire(int fd) noexcept {
+        const auto place = slot(fd);
+        for (;;) {
+            auto* one = place.load();
+            if (one == nullptr) return {};
+            one->users_.fetch_add(1);
+            if (place.load() == one) return SocketRef(one);
+            drop(one); // it went meanwhile, and may be another's by now
+        }
+    }
+    /// Puts it, or nothing, in the place of what is there.
+    void put(int fd, const SocketRef& socket) noexcept {
+        const SignalsHeld held; // once, for both locks
+        Socket* before = nullptr;
+        {
+            const std::lock_guard lock(mutex);
+            socket.share();
+            before = slot(fd).exchange(socket.socket_);
+        }
+        drop(before);
+        if (socket)
+            for (int known = highest.load(); known < fd;)
+                if (highest.compare_exchange_weak(known, fd)) break;
+    }
+};
+
+namespace {
+
+constinit SocketTable table{};
+
+bool is_in_table(int fd) noexcept { return static_cast<unsigned>(fd) < FdMarks::capacity; }
+
+} // namespace
+
+SocketRef::SocketRef(Socket::State state, std::uint64_t cookie, const Address& peer, int domain,
+                     std::shared_ptr<Parked> parked)
+    : socket_(&table.take()) {
+    // Counted first: a reader that was late with the last one's end must not find itself the last user.
+    socket_->users_.fetch_add(1);
+    socket_->state = state;
+    socket_->cookie = cookie;
+    socket_->peer = peer;
+    socket_->domain = domain;
+    socket_->over_unix = false;
+    socket_->parked = std::move(parked);
+    socket_->second_connect_succeeds.store(false);
+    socket_->error.store(0);
+    socket_->alive_.store(true);
+}
+
+SocketRef::~SocketRef() { table.drop(socket_); }
+
 namespace fds {
 namespace {
 
-struct Table {
-    std::unordered_map<int, SocketRef> sockets;
+struct WatchTable {
     std::unordered_map<int, std::vector<Watch>> watches;
 };
 
-constinit Mutex mutex{LockRank::descriptors};
-// Made at the first need and never destroyed: threads may call us while the process exits.
-constinit Table* table = nullptr;
-
-Table& the_table() {
-    if (table == nullptr) table = new Table;
-    return *table;
-}
+// Under the table's lock. Made at the first need and never destroyed: threads may call us while the process exits.
+constinit WatchTable* watch_table = nullptr;
 
 } // namespace
 
 SocketRef find(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::known)) return {};
     const KeepErrno keep;
-    SocketRef socket;
-    {
-        const std::lock_guard lock(mutex);
-        if (table == nullptr) return {};
-        if (const auto at = table->sockets.find(fd); at != table->sockets.end()) socket = at->second;
-    }
+    auto socket = table.acquire(fd);
     if (socket && cookie_of(fd) != socket->cookie) {
         forget(fd); // closed behind our back, and perhaps somebody else's by now
         return {};
@@ -55,64 +124,46 @@ SocketRef find(int fd) noexcept {
     return socket;
 }
 
-void put(int fd, SocketRef socket) {
-    const std::lock_guard lock(mutex);
-    the_table().sockets[fd].swap(socket);
-    fd_marks.set(fd, FdMarks::known);
+void put(int fd, const SocketRef& socket) noexcept {
+    if (!is_in_table(fd)) return;
+    table.put(fd, socket);
+    if (socket->state == Socket::State::connected) fd_marks.clear(fd, FdMarks::stand_in);
+    else fd_marks.set(fd, FdMarks::stand_in);
+    fd_marks.set(fd, FdMarks::known); // last: whoever sees it sees the others
 }
 
 void forget(int fd) noexcept {
     const auto marks = fd_marks.of(fd);
     if (marks == 0) return;
-    fd_marks.clear(fd, FdMarks::shared);
-    fd_marks.clear(fd, FdMarks::failed);
-    if ((marks & (FdMarks::known | FdMarks::watched)) == 0) return;
-    SocketRef dropped; // destroyed outside the lock: it may own a parked connection
-    {
-        const std::lock_guard lock(mutex);
-        if (table == nullptr) return;
-        if (const auto at = table->sockets.find(fd); at != table->sockets.end()) {
-            dropped = std::move(at->second);
-            table->sockets.erase(at);
-        }
-        table->watches.erase(fd);
-        fd_marks.clear(fd, FdMarks::known);
-        fd_marks.clear(fd, FdMarks::watched);
-    }
+    fd_marks.clear(fd, FdMarks::shared | FdMarks::failed);
+    if ((marks & FdMarks::known) != 0) forget_socket(fd);
+    if ((marks & FdMarks::watched) == 0) return;
+    const std::lock_guard lock(table.mutex);
+    if (watch_table != nullptr) watch_table->watches.erase(fd);
+    fd_marks.clear(fd, FdMarks::watched);
 }
 
 void forget_socket(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::known)) return;
-    fd_marks.clear(fd, FdMarks::failed);
-    SocketRef dropped;
-    const std::lock_guard lock(mutex);
-    if (const auto at = table->sockets.find(fd); at != table->sockets.end()) {
-        dropped = std::move(at->second);
-        table->sockets.erase(at);
-    }
-    fd_marks.clear(fd, FdMarks::known);
+    fd_marks.clear(fd, FdMarks::known | FdMarks::failed | FdMarks::stand_in);
+    table.put(fd, {});
 }
 
-void copy(int from, int to) {
+void copy(int from, int to) noexcept {
     forget(to);
     if (!fd_marks.has(from, FdMarks::known)) return;
-    const std::lock_guard lock(mutex);
-    auto& sockets = the_table().sockets;
-    const auto at = sockets.find(from);
-    if (at == sockets.end()) return;
-    auto socket = at->second;
-    sockets[to].swap(socket);
-    fd_marks.set(to, FdMarks::known);
+    if (const auto socket = table.acquire(from)) put(to, socket);
 }
 
 void visit_in_child(void (*visit)(const Socket&)) {
-    if (table == nullptr) return;
-    for (const auto& [fd, socket] : table->sockets) visit(*socket);
+    for (int fd = 0; fd <= table.highest.load(); ++fd)
+        if (const auto* socket = table.slot(fd).load(); socket != nullptr) visit(*socket);
 }
 
 void watch(int epoll, int fd, const epoll_event& event) {
-    const std::lock_guard lock(mutex);
-    auto& watches = the_table().watches[fd];
+    const std::lock_guard lock(table.mutex);
+    if (watch_table == nullptr) watch_table = new WatchTable;
+    auto& watches = watch_table->watches[fd];
     const auto same =
         std::find_if(watches.begin(), watches.end(), [&](const Watch& w) { return w.epoll == epoll; });
     if (same != watches.end()) same->event = event;
@@ -122,23 +173,23 @@ void watch(int epoll, int fd, const epoll_event& event) {
 
 void unwatch(int epoll, int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::watched)) return;
-    const std::lock_guard lock(mutex);
-    if (table == nullptr) return;
-    const auto at = table->watches.find(fd);
-    if (at == table->watches.end()) return;
+    const std::lock_guard lock(table.mutex);
+    if (watch_table == nullptr) return;
+    const auto at = watch_table->watches.find(fd);
+    if (at == watch_table->watches.end()) return;
     std::erase_if(at->second, [&](const Watch& w) { return w.epoll == epoll; });
     if (!at->second.empty()) return;
-    table->watches.erase(at);
+    watch_table->watches.erase(at);
     fd_marks.clear(fd, FdMarks::watched);
 }
 
 Watches watches(int fd) noexcept {
     Watches found;
     if (!fd_marks.has(fd, FdMarks::watched)) return found;
-    const std::lock_guard lock(mutex);
-    if (table == nullptr) return found;
-    const auto at = table->watches.find(fd);
-    if (at == table->watches.end()) return found;
+    const std::lock_guard lock(table.mutex);
+    if (watch_table == nullptr) return found;
+    const auto at = watch_table->watches.find(fd);
+    if (at == watch_table->watches.end()) return found;
     found.size = std::min(at->second.size(), most_watches);
     std::copy_n(at->second.begin(), found.size, found.all.begin());
     return found;

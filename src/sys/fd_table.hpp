@@ -4,6 +4,13 @@
 // is a belief: no set of hooks sees every close(), so `find` checks the description's cookie (SO_COOKIE)
 // before it answers. A Socket never changes but in its atomics; a new state is a new Socket put in its place.
 // Look up, let go, act.
+//
+// Looking up takes no lock. A number's place in the table holds a pointer; whoever follows it counts itself
+// as a user, and looks whether the pointer is still there. If not, what it has counted itself in may be free,
+// or another number's by now: so the memory of a Socket is never anything but a Socket's, and one is free
+// when its last user has gone. Changes take the lock, for fork()'s sake: it copies page by page what other
+// threads go on changing, and a table that they change meanwhile would be half old and half new in the child.
+// A user of that moment is counted there for ever.
 #pragma once
 
 #include "sys/address.hpp"
@@ -13,7 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <sys/epoll.h>
-#include <vector>
+#include <utility>
 
 namespace socksify::sys {
 
@@ -25,10 +32,10 @@ struct Socket {
         parked,    ///< a non-blocking connect() is under way: see parked.hpp
         failed,    ///< it came to nothing: `error` waits to be asked for
     };
-    State state;
-    std::uint64_t cookie;           ///< of the description that the numbers refer to in this state
+    State state = State::connected;
+    std::uint64_t cookie = 0;       ///< of the description that the numbers refer to in this state
     Address peer;                   ///< what the program gave to connect()
-    int domain;                     ///< AF_INET or AF_INET6, as the program made the socket
+    int domain = 0;                 ///< AF_INET or AF_INET6, as the program made the socket
     bool over_unix = false;         ///< of `connected`: the description is an AF_UNIX stream to the proxy
     std::shared_ptr<Parked> parked; ///< of `parked` and `failed`; set before the entry is put into the table
     /// After a non-blocking connect(): the kernel lets the next connect() succeed once before it says
@@ -37,11 +44,46 @@ struct Socket {
     /// Of `failed`: SO_ERROR, until somebody has read it.
     mutable std::atomic<int> error{0};
 
-    Socket(State now, std::uint64_t its_cookie, const Address& to, int family,
-           std::shared_ptr<Parked> with = {})
-        : state(now), cookie(its_cookie), peer(to), domain(family), parked(std::move(with)) {}
+    Socket() = default;
+
+private:
+    friend class SocketRef;
+    friend struct SocketTable;
+    mutable std::atomic<unsigned> users_{0}; ///< numbers that refer to it, and SocketRefs
+    mutable std::atomic<bool> alive_{false}; ///< taken from the free ones, and not put back yet
+    Socket* next_free_ = nullptr;
 };
-using SocketRef = std::shared_ptr<const Socket>;
+
+/// A Socket that does not go as long as this lives.
+class SocketRef {
+public:
+    SocketRef() noexcept = default;
+    /// A new one. Throws std::bad_alloc.
+    SocketRef(Socket::State state, std::uint64_t cookie, const Address& peer, int domain,
+              std::shared_ptr<Parked> parked = {});
+    SocketRef(const SocketRef& other) noexcept : socket_(other.socket_) { share(); }
+    SocketRef(SocketRef&& other) noexcept : socket_(std::exchange(other.socket_, nullptr)) {}
+    SocketRef& operator=(SocketRef other) noexcept {
+        std::swap(socket_, other.socket_);
+        return *this;
+    }
+    ~SocketRef();
+
+    explicit operator bool() const noexcept { return socket_ != nullptr; }
+    const Socket* operator->() const noexcept { return socket_; }
+    const Socket& operator*() const noexcept { return *socket_; }
+    /// For who has made it and knows that nobody looks at it yet.
+    [[nodiscard]] Socket& unseen() const noexcept { return *socket_; }
+
+private:
+    friend struct SocketTable;
+    explicit SocketRef(Socket* counted) noexcept : socket_(counted) {}
+    void share() const noexcept {
+        if (socket_ != nullptr) socket_->users_.fetch_add(1);
+    }
+
+    Socket* socket_ = nullptr;
+};
 
 /// SO_COOKIE of `fd`: unique among all sockets of the network namespace, never reused; 0 if `fd` is no
 /// socket.
@@ -51,16 +93,16 @@ namespace fds {
 
 /// The entry of `fd`, if it is there and still true. For an unknown fd: one relaxed load.
 SocketRef find(int fd) noexcept;
-/// Throws std::bad_alloc.
-void put(int fd, SocketRef socket);
+void put(int fd, const SocketRef& socket) noexcept;
 /// Forgets `fd` altogether, its epoll registrations too: the number is about to be closed or replaced.
 void forget(int fd) noexcept;
 /// Forgets what `fd` refers to, but not who polls it.
 void forget_socket(int fd) noexcept;
-/// `to` has become a duplicate of `from`. Throws std::bad_alloc.
-void copy(int from, int to);
+/// `to` has become a duplicate of `from`.
+void copy(int from, int to) noexcept;
 
-/// In the child of a fork, when it has one thread only: calls `visit(const Socket&)` for each entry.
+/// In the child of a fork, when it has one thread only: calls `visit(const Socket&)` for each number that has
+/// one.
 void visit_in_child(void (*visit)(const Socket&));
 
 /// A registration that epoll_ctl() made, as it must be made again when the description under the number

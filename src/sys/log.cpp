@@ -12,12 +12,13 @@
 #include <sys/stat.h>
 
 namespace socksify::sys::log {
+
+using detail::threshold;
+
 namespace {
 
-constexpr unsigned char unread = 0xff;
 constexpr const char* level_variable = "SOCKSIFY_LOG";
 constexpr const char* file_variable = "SOCKSIFY_LOG_FILE";
-constinit std::atomic<unsigned char> threshold{unread};
 constinit std::atomic<int> file{-1};
 
 Level level_of(std::string_view name) noexcept {
@@ -32,15 +33,6 @@ void open_file(const char* path) noexcept {
     if (fd >= 0) file.store(make_internal(fd));
 }
 
-unsigned char read_environment() noexcept {
-    const KeepErrno keep;
-    const char* wanted = secure_getenv(level_variable);
-    const auto level = static_cast<unsigned char>(wanted != nullptr ? level_of(wanted) : Level::error);
-    if (const char* path = secure_getenv(file_variable); path != nullptr && level > 0) open_file(path);
-    threshold.store(level);
-    return level;
-}
-
 bool stderr_is_for_people() noexcept {
     struct stat status {};
     if (fstat(STDERR_FILENO, &status) != 0 || S_ISSOCK(status.st_mode)) return false;
@@ -50,19 +42,23 @@ bool stderr_is_for_people() noexcept {
 
 } // namespace
 
+constinit std::atomic<unsigned char> detail::threshold{unread};
+
+unsigned char detail::read_environment() noexcept {
+    const KeepErrno keep;
+    const char* wanted = secure_getenv(level_variable);
+    const auto level = static_cast<unsigned char>(wanted != nullptr ? level_of(wanted) : Level::error);
+    if (const char* path = secure_getenv(file_variable); path != nullptr && level > 0) open_file(path);
+    threshold.store(level);
+    return level;
+}
+
 void set_defaults(Level level, const char* path) noexcept {
     const KeepErrno keep;
     enabled(Level::error); // the environment goes first
     if (secure_getenv(level_variable) != nullptr) return;
     if (*path != '\0' && level != Level::off && file.load() < 0) open_file(path);
     threshold.store(static_cast<unsigned char>(level));
-}
-
-bool enabled(Level level) noexcept {
-    auto now = threshold.load(std::memory_order_relaxed);
-    if (now == unread) [[unlikely]]
-        now = read_environment();
-    return static_cast<unsigned char>(level) <= now;
 }
 
 void line(Level level, const char* format, ...) noexcept {

@@ -7,6 +7,7 @@
 // keep a database there.
 #pragma once
 
+#include <atomic>
 #include <cstdarg>
 
 namespace socksify::sys::log {
@@ -16,8 +17,20 @@ enum class Level : unsigned char { off, error, info, debug, trace };
 /// What the rules file says, where the environment says nothing. `path` may be empty.
 void set_defaults(Level level, const char* path) noexcept;
 
-/// Whether a line of this level would be written: one load, once the environment has been read.
-bool enabled(Level level) noexcept;
+namespace detail {
+constexpr unsigned char unread = 0xff;
+extern constinit std::atomic<unsigned char> threshold; ///< a Level, or `unread`
+unsigned char read_environment() noexcept;
+} // namespace detail
+
+/// Whether a line of this level would be written: one load, once the environment has been read. Ask first
+/// where making the line's words costs anything.
+inline bool enabled(Level level) noexcept {
+    auto now = detail::threshold.load(std::memory_order_relaxed);
+    if (now == detail::unread) [[unlikely]]
+        now = detail::read_environment();
+    return static_cast<unsigned char>(level) <= now;
+}
 /// printf-like. Keeps errno. Never allocates.
 [[gnu::format(printf, 2, 3)]] void line(Level level, const char* format, ...) noexcept;
 

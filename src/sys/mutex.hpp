@@ -11,7 +11,7 @@
 
 namespace socksify::sys {
 
-/// The order in which locks may nest, and in which fork() takes them.
+/// The order in which locks may nest, and in which fork() takes them. Each is one lock's alone.
 enum class LockRank : unsigned {
     two_parked,
     rules,

@@ -142,20 +142,15 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
             if (socket.parked) socket.parked->become_orphan();
         });
     });
-    auto entry = std::make_shared<Socket>(Socket::State::parked, 0, peer, domain, parked);
-    parked->connected_ = std::make_shared<Socket>(Socket::State::connected, cookie_of(fd), peer, domain);
-    parked->failed_ = std::make_shared<Socket>(Socket::State::failed, 0, peer, domain);
+    const SocketRef entry(Socket::State::parked, 0, peer, domain, parked);
+    parked->connected_ = SocketRef(Socket::State::connected, cookie_of(fd), peer, domain);
+    parked->failed_ = SocketRef(Socket::State::failed, 0, peer, domain);
     const auto give_up = [&] {
         const KeepErrno keep;
         for (const int number : parked->numbers_) fds::forget_socket(number);
         return nullptr;
     };
-    try {
-        for (const int number : parked->numbers_) fds::put(number, entry);
-    } catch (...) {
-        give_up();
-        throw;
-    }
+    for (const int number : parked->numbers_) fds::put(number, entry);
     // What may fail for want of memory has not failed from here on.
 
     parked->status_flags_ = real::fcntl(fd, F_GETFL);
@@ -166,7 +161,8 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
     if (!make_pair(pair)) return give_up();
     parked->waker_ = make_internal(pair[1]);
     const int stand_in = pair[0];
-    entry->cookie = parked->failed_->cookie = parked->stand_in_cookie_ = cookie_of(stand_in);
+    parked->stand_in_cookie_ = cookie_of(stand_in);
+    entry.unseen().cookie = parked->failed_.unseen().cookie = parked->stand_in_cookie_;
     // A blocking socket is parked when its connect() was interrupted; the stand-in blocks as it would.
     const bool is_like_it =
         (parked->status_flags_ & O_NONBLOCK) != 0 || real::fcntl(stand_in, F_SETFL, 0) == 0;
@@ -208,7 +204,7 @@ void Parked::become_orphan() noexcept {
 
 void Parked::follow() noexcept {
     const std::lock_guard lock(mutex_);
-    if (!orphan_ || hidden_ < 0 || outcome_ == nullptr || failed_ == nullptr) return;
+    if (!orphan_ || hidden_ < 0 || outcome_ == nullptr || !failed_) return;
     const int outcome = outcome_->load();
     if (outcome == under_way) return;
     outcome == 0 ? unpark_locked() : fail_locked(outcome);
@@ -252,8 +248,8 @@ void Parked::unpark() noexcept {
 }
 
 void Parked::unpark_locked() noexcept {
-    connected_->cookie = cookie_of(hidden_);
-    connected_->over_unix = is_unix(hidden_);
+    connected_.unseen().cookie = cookie_of(hidden_);
+    connected_.unseen().over_unix = is_unix(hidden_);
     connected_->second_connect_succeeds.store(true);
     peers::remember(connected_->cookie, connected_->peer);
     give_back_descriptions();
@@ -272,7 +268,7 @@ void Parked::fail(int error) noexcept {
 
 void Parked::fail_locked(int error) noexcept {
     failed_->error.store(error);
-    failed_->parked = shared_from_this();
+    failed_.unseen().parked = shared_from_this();
     const auto entry =
         std::move(failed_); // the table's from now on: an entry of ours that points to us would never go
     for (const int number : numbers_) {
@@ -299,7 +295,7 @@ void Parked::restore() noexcept {
     const std::lock_guard lock(mutex_);
     if (hidden_ < 0) return;
     if (replace_stand_ins(hidden_)) close_internal(std::exchange(hidden_, -1));
-    else if (failed_ != nullptr) fail_locked(ENOBUFS); // it was under way, and nobody is at work on it
+    else if (failed_) fail_locked(ENOBUFS); // it was under way, and nobody is at work on it
 }
 
 bool Parked::replace_stand_ins(int description) noexcept {

@@ -116,9 +116,9 @@ private:
     bool replace_stand_ins(int description) noexcept;
 
     ObjectMutex mutex_;
-    std::vector<int> numbers_;          // of the program, that refer to the stand-in; under mutex_
-    std::shared_ptr<Socket> connected_; // the entries of either outcome, made while there was memory
-    std::shared_ptr<Socket> failed_;
+    std::vector<int> numbers_; // of the program, that refer to the stand-in; under mutex_
+    SocketRef connected_;      // the entries of either outcome, made while there was memory
+    SocketRef failed_;
     int hidden_ = -1;
     int waker_ = -1;
     int status_flags_ = 0; // F_GETFL of the stand-in when it was made

@@ -1,34 +1,39 @@
 #include "sys/signals_held.hpp"
 
-#include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
+#include <cstring>
+#include <sys/syscall.h>
 #include <utility>
 
 namespace socksify::sys {
 namespace {
 
+/// As the kernel has it: bit n - 1 is signal n. libc's own functions copy sets of 1024 signals about.
+using Signals = std::uint64_t;
+
+constexpr Signals bit(int signal) noexcept { return Signals{1} << (signal - 1); }
+
+/// All that can wait. A fault of ours is a fault at once; 32 and 33 are libc's, for cancellation and
+/// setuid().
+constexpr Signals can_wait = ~(bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGSEGV) | bit(SIGTRAP) |
+                               bit(SIGABRT) | bit(SIGSYS) | bit(32) | bit(33));
+
 // initial-exec: a preloaded library has its place in the static block, and a first use must not allocate.
 [[gnu::tls_model("initial-exec")]] constinit thread_local unsigned depth = 0;
-[[gnu::tls_model("initial-exec")]] constinit thread_local sigset_t programs{};
+[[gnu::tls_model("initial-exec")]] constinit thread_local Signals programs = 0;
 
-/// All that can wait: a fault of ours is a fault at once.
-sigset_t which_can_wait() noexcept {
-    sigset_t set;
-    sigfillset(&set);
-    for (const int synchronous : {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, SIGABRT, SIGSYS})
-        sigdelset(&set, synchronous);
-    return set;
+/// rt_sigprocmask(2), which can't fail with these arguments. `before` may be null.
+void change_mask(int how, Signals set, Signals* before) noexcept {
+    real::syscall(SYS_rt_sigprocmask, how, &set, before, sizeof set);
 }
 
 } // namespace
 
 void signals::hold() noexcept {
     if (depth == 0) {
-        const KeepErrno keep;
-        const auto set = which_can_wait();
-        sigset_t before;
-        pthread_sigmask(SIG_BLOCK, &set, &before);
+        Signals before = 0;
+        change_mask(SIG_BLOCK, can_wait, &before);
         programs = before; // a handler that ran until then may have been here, too
     }
     ++depth;
@@ -36,19 +41,19 @@ void signals::hold() noexcept {
 
 void signals::release() noexcept {
     if (--depth != 0) return;
-    const KeepErrno keep;
-    const auto before = programs;
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    change_mask(SIG_SETMASK, programs, nullptr);
 }
 
 int poll_with_signals(pollfd& interest, int timeout) {
     if (depth == 0) return real::poll(&interest, nfds_t{1}, timeout);
     const timespec duration{timeout / 1000, timeout % 1000 * 1'000'000L};
-    const auto mask = programs;
+    sigset_t mask;
+    sigemptyset(&mask);
+    std::memcpy(&mask, &programs, sizeof programs);
     // Put back on every way out, cancellation among them, but for a siglongjmp(): that one leaves for good.
     struct Depth {
         unsigned kept = std::exchange(depth, 0);
-        sigset_t its = programs;
+        Signals its = programs;
         ~Depth() {
             programs = its;
             depth = kept;
@@ -58,15 +63,13 @@ int poll_with_signals(pollfd& interest, int timeout) {
 }
 
 SignalsOpen::SignalsOpen() noexcept : depth_(std::exchange(depth, 0)) {
-    const auto before = programs;
-    if (depth_ != 0) pthread_sigmask(SIG_SETMASK, &before, &held_);
+    if (depth_ != 0) change_mask(SIG_SETMASK, programs, &held_);
 }
 
 SignalsOpen::~SignalsOpen() {
     if (depth_ == 0) return;
-    const KeepErrno keep;
-    sigset_t before;
-    pthread_sigmask(SIG_SETMASK, &held_, &before);
+    Signals before = 0;
+    change_mask(SIG_SETMASK, held_, &before);
     programs = before;
     depth = depth_;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
 #include <poll.h>
 
 namespace socksify::sys {
@@ -39,7 +40,7 @@ public:
 
 private:
     unsigned depth_;
-    sigset_t held_;
+    std::uint64_t held_ = 0; ///< as the kernel has it
 };
 
 } // namespace socksify::sys

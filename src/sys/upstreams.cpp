@@ -81,13 +81,13 @@ std::vector<Endpoint> addresses(const Endpoint& endpoint) {
     return found;
 }
 
-bool is_known_address(const Endpoint& of, const Endpoint& endpoint) noexcept {
-    if (of == endpoint) return true;
-    if (!of.host.is_name() || of.port != endpoint.port) return false;
+bool is_known_address(const Host& host, std::uint16_t port, const Endpoint& endpoint) noexcept {
+    if (port != endpoint.port) return false;
+    if (!host.is_name()) return host == endpoint.host;
     const std::lock_guard lock(mutex);
     if (resolved == nullptr) return false;
     return std::any_of(resolved->begin(), resolved->end(), [&](const Resolved& entry) {
-        return entry.of == of &&
+        return entry.of.host == host && entry.of.port == port &&
                std::find(entry.addresses.begin(), entry.addresses.end(), endpoint) != entry.addresses.end();
     });
 }

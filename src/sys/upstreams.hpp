@@ -17,8 +17,8 @@ using Clock = std::chrono::steady_clock;
 std::vector<Endpoint> addresses(const Endpoint& endpoint);
 /// Whether `addresses` would answer without blocking.
 bool are_known(const Endpoint& endpoint) noexcept;
-/// Whether `endpoint` is one of the addresses that `addresses(of)` gave last. Never blocks.
-bool is_known_address(const Endpoint& of, const Endpoint& endpoint) noexcept;
+/// Whether `endpoint` is one of the addresses that `addresses({host, port})` gave last. Never blocks.
+bool is_known_address(const Host& host, std::uint16_t port, const Endpoint& endpoint) noexcept;
 
 /// The local address that a connection to `to` would have; 0.0.0.0 if there is no way there. Sends nothing.
 Host source_address_for(const Endpoint& to) noexcept;

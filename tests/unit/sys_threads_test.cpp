@@ -34,7 +34,7 @@ bool live_a_socket() {
         return found && found->cookie == cookie;
     };
     bool good = fd >= 0 && !fds::find(fd);
-    fds::put(fd, std::make_shared<Socket>(Socket::State::connected, cookie, Address{}, AF_INET));
+    fds::put(fd, SocketRef(Socket::State::connected, cookie, Address{}, AF_INET));
     const int other = dup(fd);
     fds::copy(fd, other);
     fds::watch(0, other, {});
