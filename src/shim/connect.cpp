@@ -233,9 +233,9 @@ Verdict<> connect_to_be_answered(int fd, int domain, const sys::Address& peer) {
     const int outcome = connect_to_answers(fd, peer);
     if (outcome != 0 && outcome != EINPROGRESS) return Verdict<>::fail(outcome);
     const auto cookie = sys::cookie_of(fd);
-    auto entry = std::make_shared<Socket>(Socket::State::connected, cookie, peer, domain);
+    const sys::SocketRef entry(Socket::State::connected, cookie, peer, domain);
     entry->second_connect_succeeds.store(outcome == EINPROGRESS);
-    sys::fds::put(fd, std::move(entry));
+    sys::fds::put(fd, entry);
     sys::peers::remember(cookie, peer);
     return outcome == 0 ? Verdict<>::done(0) : Verdict<>::fail(outcome);
 }
