@@ -108,7 +108,8 @@ struct WatchTable {
     std::unordered_map<int, std::vector<Watch>> watches;
 };
 
-// Under the table's lock. Made at the first need and never destroyed: threads may call us while the process exits.
+// Under the table's lock. Made at the first need and never destroyed: threads may call us while the process
+// exits.
 constinit WatchTable* watch_table = nullptr;
 
 } // namespace
