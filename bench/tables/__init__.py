@@ -3,7 +3,7 @@
 A table is a module with TITLE and `measure(scene) -> list[Row]`. A new one goes into this list.
 """
 
-from tables import connects, first_octet, instructions, memory, nonblocking, relay, start, streams, trips
+from tables import connects, datagrams, first_octet, instructions, memory, nonblocking, relay, start, streams, trips
 
 TABLES = {
     "trips": trips,
@@ -12,6 +12,7 @@ TABLES = {
     "instructions": instructions,
     "nonblocking": nonblocking,
     "streams": streams,
+    "datagrams": datagrams,
     "start": start,
     "memory": memory,
     "relay": relay,

@@ -151,6 +151,7 @@ Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
     }
     if (error != 0) return Verdict<>::fail(error);
     datagram->peer.store(way);
+    datagram->forget_sources();
     return Verdict<>::done(0);
 }
 
@@ -158,6 +159,7 @@ void disconnect_datagram(int fd) noexcept {
     const auto datagram = sys::find_true_datagram(fd);
     if (!datagram) return;
     datagram->peer.store(nullptr);
+    datagram->forget_sources();
     // The kernel takes the port back, unless it was bound to, and relays keep to the port that they know.
     const std::lock_guard lock(datagram->mutex);
     if (datagram->stage.load() == Stage::ready) datagram->end_association();

@@ -68,27 +68,46 @@ std::optional<Address> direct_address(const Datagram& datagram, const Address& s
 
 struct Origin {
     std::size_t header = 0;
-    Address shown;
+    const Address* shown = nullptr; ///< null for a datagram that is to be dropped
 };
-/// Where a datagram of `size` octets came from; nothing if it is to be dropped.
-std::optional<Origin> origin_of(Datagram& datagram, const Arrival& arrival, std::size_t size,
-                                const Address& source) {
-    Origin origin;
+
+/// Octets of a header without a fragment's number, by its ATYP; 0 if there is none.
+std::size_t header_size(Bytes octets) noexcept {
+    if (octets.size() < 5 || octets[2] != 0) return 0;
+    const std::size_t size = octets[3] == 1 ? 10 : octets[3] == 4 ? 22 : octets[3] == 3 ? 7U + octets[4] : 0;
+    return size <= octets.size() ? size : 0;
+}
+
+/// Where a datagram of `size` octets came from. `place` is for an address that is not kept anywhere.
+Origin origin_of(Datagram& datagram, const Arrival& arrival, std::size_t size, const Address& source,
+                 Address& place) {
+    const auto* peer = datagram.peer.load();
+    const auto unless_stranger = [peer](std::size_t header, const Address& shown) {
+        const bool is_heard = peer == nullptr || &peer->to == &shown || peer->to == shown;
+        return is_heard ? Origin{header, &shown} : Origin{};
+    };
     const auto* association = datagram.association.load();
     if ((association != nullptr && source == association->relay) || is_answering(source)) {
-        Arrival::Beginning octets;
-        const auto header = parse_datagram_header(arrival.begin(size, octets));
+        Arrival::Beginning beginning;
+        const auto octets = arrival.begin(size, beginning);
+        const auto known_size = header_size(octets);
+        if (const auto* known = known_size > 0 ? datagram.find_source(octets.first(known_size)) : nullptr)
+            if (const auto origin = unless_stranger(known_size, known->shown); origin.shown != nullptr)
+                return origin;
+        const auto header = parse_datagram_header(octets);
         if (!header || header.value.fragment != 0) return {};
         const auto shown = address_for_program(datagram, header.value.endpoint);
         if (!shown) return {};
-        origin = {header.size, *shown};
-    } else {
-        const auto shown = direct_address(datagram, source);
-        if (!shown) return {};
-        origin = {0, *shown};
+        place = *shown;
+        const auto origin = unless_stranger(header.size, place);
+        if (origin.shown != nullptr && datagram.find_way(place) != nullptr)
+            datagram.add_source(octets.first(header.size), place);
+        return origin;
     }
-    const auto* peer = datagram.peer.load();
-    return peer == nullptr || peer->to == origin.shown ? std::optional(origin) : std::nullopt;
+    const auto shown = direct_address(datagram, source);
+    if (!shown) return {};
+    place = *shown;
+    return unless_stranger(0, place);
 }
 
 /// A datagram on its way from the kernel to the program.
@@ -117,18 +136,17 @@ struct Incoming {
             wanted.msg_namelen = 0;
             return 0;
         }
-        const auto origin = origin_of(datagram, arrival, size, source);
-        if (!origin) return {};
-        arrival.settle(size, origin->header);
-        if (origin->header <= 255)
-            datagram.expected_header.store(static_cast<std::uint8_t>(origin->header),
-                                           std::memory_order_relaxed);
-        const auto payload = size - origin->header;
+        Address place;
+        const auto [header, shown] = origin_of(datagram, arrival, size, source, place);
+        if (shown == nullptr) return {};
+        arrival.settle(size, header);
+        if (header <= 255)
+            datagram.expected_header.store(static_cast<std::uint8_t>(header), std::memory_order_relaxed);
+        const auto payload = size - header;
         const bool is_cut = payload > arrival.room();
         if (wanted.msg_name != nullptr) {
-            std::memcpy(wanted.msg_name, &origin->shown.storage,
-                        std::min(wanted.msg_namelen, origin->shown.size));
-            wanted.msg_namelen = origin->shown.size;
+            std::memcpy(wanted.msg_name, &shown->storage, std::min(wanted.msg_namelen, shown->size));
+            wanted.msg_namelen = shown->size;
         }
         wanted.msg_controllen = carried.msg_controllen;
         wanted.msg_flags = (carried.msg_flags & ~MSG_TRUNC) | (is_cut ? MSG_TRUNC : 0);

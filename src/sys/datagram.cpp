@@ -104,6 +104,46 @@ const Way* Datagram::add_way(std::unique_ptr<const Way>& way) noexcept {
     return added;
 }
 
+namespace {
+
+/// By address and port, which are the last octets.
+std::size_t bucket_of_header(Bytes header, std::size_t buckets) noexcept {
+    const auto size = header.size();
+    return size < 3 ? 0
+                    : static_cast<std::size_t>(header[size - 1] * 5 + header[size - 2] + header[size - 3]) %
+                          buckets;
+}
+
+} // namespace
+
+const Source* Datagram::find_source(Bytes header) const noexcept {
+    const auto* source = recent_sources_[bucket_of_header(header, buckets)].load(std::memory_order_acquire);
+    return source != nullptr &&
+                   std::equal(header.begin(), header.end(), source->header.begin(), source->header.end())
+               ? source
+               : nullptr;
+}
+
+void Datagram::add_source(Bytes header, const Address& shown) {
+    const std::lock_guard lock(mutex);
+    const auto known = std::find_if(sources_.begin(), sources_.end(), [&](const auto& source) {
+        return source->shown == shown &&
+               std::equal(header.begin(), header.end(), source->header.begin(), source->header.end());
+    });
+    const Source* source = nullptr;
+    if (known != sources_.end()) source = known->get();
+    else {
+        if (sources_.size() == most_sources) return;
+        sources_.push_back(std::make_unique<const Source>(Source{{header.begin(), header.end()}, shown}));
+        source = sources_.back().get();
+    }
+    recent_sources_[bucket_of_header(header, buckets)].store(source, std::memory_order_release);
+}
+
+void Datagram::forget_sources() noexcept {
+    for (auto& source : recent_sources_) source.store(nullptr);
+}
+
 void Control::close() noexcept { close_internal(fd.exchange(-1)); }
 
 void Datagram::set_association(std::unique_ptr<const Association> made,
@@ -137,6 +177,8 @@ void Datagram::empty() noexcept {
     error.store(0);
     queue.clear();
     sources.clear();
+    forget_sources();
+    sources_.clear();
     number.store(-1);
     cookie = 0;
 }

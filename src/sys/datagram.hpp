@@ -41,6 +41,12 @@ struct Way {
     const Way* next = nullptr;          ///< in the same bucket
 };
 
+/// Where datagrams with one header come from, as the program knows it. Never changes.
+struct Source {
+    std::vector<std::uint8_t> header;
+    Address shown;
+};
+
 /// What a proxy has agreed to carry. Never changes.
 struct Association {
     Address relay; ///< where its datagrams go, in the socket's family
@@ -74,6 +80,12 @@ public:
     /// Keeps it for find_way(), unless there are too many already: then it is the caller's, who has the only
     /// pointer.
     const Way* add_way(std::unique_ptr<const Way>& way) noexcept;
+
+    /// Null if none is known. Of the last few, without a lock.
+    [[nodiscard]] const Source* find_source(Bytes header) const noexcept;
+    void add_source(Bytes header, const Address& shown);
+    /// The program's peer has changed, and with it what a source may be called.
+    void forget_sources() noexcept;
 
     template <class Visit>
     void for_each_way(Visit visit) const {
@@ -118,8 +130,11 @@ private:
 
     static constexpr std::size_t buckets = 16;
     static constexpr std::size_t most_ways = 4096;
+    static constexpr std::size_t most_sources = 1024;
     std::array<std::atomic<const Way*>, buckets> ways_{};
     std::atomic<std::size_t> way_count_{0};
+    std::array<std::atomic<const Source*>, buckets> recent_sources_{};
+    std::vector<std::unique_ptr<const Source>> sources_; ///< all of them, once used; under `mutex`
     std::vector<std::unique_ptr<const Association>>
         associations_; ///< also those that are over: somebody may use one
     std::atomic<unsigned> users_{0};

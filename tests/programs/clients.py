@@ -22,6 +22,7 @@ from destinations import (
     REPOSITORIES,
     REPOSITORY_NOTE,
     SSH_CONFIG,
+    TFTP_FILE,
     WEB_ROOT,
 )
 from lab import FAR, PROG, UNREACHABLE
@@ -340,11 +341,19 @@ CLIENTS = [
            f"{PYTHON} {SCRIPTS}/datagrams.py {ECHO_PORT} echo.far.test echo.v6.far.test {V6}",
            prints("unconnected connected asynchronous\n" * 3), "echo", core=True, uses="datagrams"),
     Client("node dgram", f"node {SCRIPTS}/datagrams.mjs {ECHO_PORT} echo.far.test", prints("10 of 10\n"), "echo",
+           core=True, uses="datagrams"),
+    Client("socat UDP", f"socat -t 1 - UDP:echo.far.test:{ECHO_PORT}", prints("socat\n"), "echo", core=True,
+           uses="datagrams", stdin="socat\n"),
+    Client("tftp", f"tftp -m binary {V4} -c get file", copies(TFTP_FILE, "file"), "tftp", core=True, uses="datagrams other-ports"),
+    Client("tftp by name", "tftp -m binary web.v4.far.test -c get file", copies(TFTP_FILE, "file"), "tftp", uses="datagrams other-ports"),
+    Client("dig of a server of its choice", f"dig +short +tries=2 +time=2 @{V4} web.far.test", prints(f"{V4}\n"),
+           core=True, uses="datagrams"),
+    Client("drill of a server of its choice", f"drill -Q @{V4} web.far.test", prints(f"{V4}\n"), core=True,
            uses="datagrams"),
     Client("nc -u", f"nc.openbsd -u -w 1 echo.far.test {ECHO_PORT}", prints("nc\n"), "echo", uses="datagrams",
            stdin="nc\n"),
     Client("iperf3 -u", "iperf3 -c iperf.far.test -u -b 10M -n 500K", says("receiver"), "iperf3",
-           uses="datagrams"),
+           core=True, uses="datagrams"),
     # What cannot be carried must fail, and must not leave by another way.
     Client("a datagram that no proxy takes", f"{PYTHON} {SCRIPTS}/send_datagram.py {V4} {ECHO_PORT}", fails, core=True,
            without="datagrams"),
@@ -354,6 +363,9 @@ CLIENTS = [
     # A name is answered without a question to anybody, also where a program puts it to a name server by itself.
     Client("getent", "getent ahosts web.far.test", says(POOL)),
     Client("dig", "dig +short +tries=1 +time=1 web.far.test", says(POOL)),
+    Client("dig by TCP", "dig +tcp +short +tries=1 +time=1 web.far.test", says(POOL)),
+    Client("drill", "drill -Q web.far.test", says(POOL)),
+    Client("drill by TCP", "drill -t -Q web.far.test", says(POOL)),
     Client("node with its own DNS client", f"node {SCRIPTS}/resolve.mjs web.far.test", says(POOL)),
     Client("aria2c with its own DNS client", "aria2c -q --no-conf http://web.far.test/big", copies(BIG, "big"), "web"),
     Client("gpg, a key by dirmngr and its own DNS client",

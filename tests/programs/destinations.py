@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 
 WEB_ROOT = STATE / "www"
 BIG = WEB_ROOT / "big"  # 10 MiB of noise
+TFTP_FILE = STATE / "tftp" / "file"
 HELLO = "hello from far\n"
 CA = STATE / "tls" / "ca.pem"
 PACKAGES = WEB_ROOT / "debian" / "Packages"  # the index of a repository for apt
@@ -242,9 +243,17 @@ def iperf3(lab: Lab) -> list[Daemon]:
     return [_on_far(lab, "iperf3 --server", 5201)]
 
 
+def tftp(lab: Lab) -> list[Daemon]:
+    """It answers from another port than the one that was asked (RFC 1350 §4)."""
+    TFTP_FILE.parent.mkdir()
+    TFTP_FILE.write_bytes(os.urandom(100_000))
+    argv = ["in.tftpd", "--foreground", "--address", f"{FAR.v4}:69", "--secure", str(TFTP_FILE.parent)]
+    return [Daemon(lab.far, "in.tftpd", argv, (FAR.v4, 69), by_udp=True)]
+
+
 DESTINATIONS = {
     destination.__name__: destination
-    for destination in (names, echo, web, git, ssh, ftp, ldap, rsync, postgresql, redis, iperf3)
+    for destination in (names, echo, web, git, ssh, ftp, ldap, rsync, postgresql, redis, iperf3, tftp)
 }
 
 

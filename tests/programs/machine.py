@@ -211,9 +211,10 @@ class Daemon:
     machine: Machine
     name: str
     argv: list[str]
-    listens: tuple[str, int] | Path  # an address and a TCP port, or a Unix socket
+    listens: tuple[str, int] | Path  # an address and a port, or a Unix socket
     user: Account = ROOT
     patience: float = 20  # seconds until it must listen
+    by_udp: bool = False  # its port is one of UDP
 
     def __post_init__(self) -> None:
         self.log = STATE / f"{self.name}.log"
@@ -236,7 +237,8 @@ class Daemon:
         address, port = self.listens
         own = f"[{address}]" if ":" in address else address
         wanted = {f"{host}:{port}" for host in (own, "*", "0.0.0.0", "[::]")}
-        return any(line.split()[3] in wanted for line in self.machine.shell("ss -Hltn").splitlines())
+        kind = "u" if self.by_udp else "t"
+        return any(line.split()[3] in wanted for line in self.machine.shell(f"ss -Hln{kind}").splitlines())
 
     def stop(self) -> None:
         """Asks it to end, then makes it end, with all that it started in its session."""

@@ -127,8 +127,9 @@ SERVERS = [
     SocksServer("relay-nameless", relay, tells=_ALL, lacks="names", settings={"features": {"names": False}}),
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="ipv6", settings={"features": {"ipv6": False}}),
     # What people run
-    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True),
-    SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True),
+    # It hears a destination from that port alone that was sent to.
+    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True, lacks="other-ports"),
+    SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True, lacks="other-ports"),
     SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams"),
     SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams",
                 password=True),
