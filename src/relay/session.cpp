@@ -5,6 +5,7 @@
 
 #include <asio/buffer.hpp>
 #include <asio/write.hpp>
+#include <poll.h>
 #include <sys/socket.h>
 
 namespace socksify::relay {
@@ -14,6 +15,8 @@ namespace {
 constexpr std::array<std::uint8_t, 16> garbage{5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 'H', 'T', 'T', 'P', '/', '1'};
 /// As shadowsocks-libev answers an unknown command.
 constexpr std::array<std::uint8_t, 4> four_octets{5, 7, 0, 1};
+
+constexpr std::chrono::seconds looking_time{1};
 
 } // namespace
 
@@ -43,7 +46,7 @@ void Session::close() {
 }
 
 void Session::wind_down() {
-    if (held_ || port_ || listening_) close(); // a listener only waits, too
+    if (held_ || listening_ || (port_ && port_->is_open())) close(); // a listener only waits, too
 }
 
 Task<> Session::run() {
@@ -137,6 +140,7 @@ Task<Session::End> Session::join(Socket remote, const Endpoint& address, const E
 Task<Session::End> Session::bind() {
     if (!config_->features.bind)
         co_return co_await refuse(Reply::command_not_supported, "BIND is switched off");
+    if (context_.winding_down) co_return co_await refuse(Reply::general_failure, "draining");
     patience_.cancel();
     due_ = {};
     auto wish = co_await wish_of(context_, config_, handshake_.request().destination);
@@ -205,11 +209,20 @@ Task<> Session::watch_client() {
         if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) co_return close();
         if (size > 0) end_ += static_cast<std::size_t>(size);
     }
+    // It has sent more than there is room for here. An end behind that can't be waited for, only looked for.
+    for (Timer look(context_.io.get_executor()); port_->is_open();) {
+        look.expires_after(looking_time);
+        co_await look.async_wait(into(error));
+        if (!port_->is_open()) co_return;
+        pollfd one{client_.native_handle(), POLLRDHUP, 0};
+        if (::poll(&one, 1, 0) > 0) co_return close();
+    }
 }
 
 Task<Session::End> Session::listen() {
     if (!config_->features.listen)
         co_return co_await refuse(Reply::command_not_supported, "LISTEN is switched off");
+    if (context_.winding_down) co_return co_await refuse(Reply::general_failure, "draining");
     patience_.cancel();
     due_ = {};
     const auto wanted = handshake_.request().destination;

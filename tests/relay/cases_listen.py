@@ -222,9 +222,20 @@ def test_a_client_that_leaves_closes_its_port():
             client = relay.greeted()
             bound = bind(client)
             leave(client.socket)
-            wait_until(lambda at=bound: is_refused(at), "the port is closed")
-            client.socket.close()
             wait_until(lambda: relay.descriptors() <= before, "all descriptors are closed")
+            assert is_refused(bound)
+            client.socket.close()
+
+
+def test_a_client_that_says_much_and_leaves_closes_its_port():
+    with listening_relay() as relay:
+        before = relay.descriptors()
+        client = relay.greeted()
+        bound = bind(client)
+        client.send(b"early " * 1000)
+        client.socket.close()
+        wait_until(lambda: relay.descriptors() <= before, "all descriptors are closed")
+        assert is_refused(bound)
 
 
 def test_after_its_peer_has_come_the_port_is_closed():
@@ -630,6 +641,16 @@ def test_sigterm_ends_listeners_and_leaves_what_was_accepted():
             client.socket.close()
             peer.close()
             assert relay.process.wait(20) == 0
+
+
+def test_a_relay_that_ends_listens_no_more():
+    with listening_relay() as relay, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(relay.greeted()) for _ in range(2)]
+        relay.signal(SIGTERM)
+        relay.wait_for_log("event=draining")
+        for client, command in zip(clients, (BIND, LISTEN)):
+            client.send(request(ZEROS, 0, command))
+            client.expect_refusal(1)
 
 
 def test_waiting_costs_nothing():

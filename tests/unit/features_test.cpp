@@ -222,7 +222,6 @@ TEST_CASE("the server's own words are found by their subtag") {
 TEST_CASE("a command of this project's is announced only beside the extension's name") {
     const auto named = octets("80 00 08 73 6f 63 6b 73 69 66 79");
     const auto listed = octets("04 01 00  04 a1 01 01  04 a2 01 01");
-    const auto end = octets("ff 00 00");
     const auto list = read(named + listed + end);
     CHECK(list.supports(Command::listen) == Support::yes);
     CHECK(list.supports(Command::accept) == Support::yes);
