@@ -203,7 +203,7 @@ void several(const Arguments& words) {
     };
     const auto observe = [&](const char* call, int count) {
         told(call, count);
-        for (int i = 0; i < count; ++i)
+        for (std::size_t i = 0; count > 0 && i < static_cast<std::size_t>(count); ++i)
             say("  %u '%.*s' from %s", in[i].msg_len, static_cast<int>(in[i].msg_len), rooms[i].data(),
                 text_of(into[i].peer).c_str());
     };
