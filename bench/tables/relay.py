@@ -3,12 +3,13 @@ of each connection than it must. Between client and relay there is no delay; rel
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 
 from rows import Figure, Row
-from paired import ratios, samples
+from paired import medians, ratios
 from scene import CHARGEN, CLIENT_CPU, DESTINATION, DISCARD, ECHO, LOCAL_PROXY, SERVER_CPU, STATE, Failed
 
 TITLE = "socksify-relay beside other servers, over the same without a proxy"
@@ -110,6 +111,17 @@ def private_kib(processes):
     return total
 
 
+def processor_seconds(processes):
+    """That the servers have taken so far, those included that they have started and that have ended."""
+    ticks = 0
+    for process in processes:
+        for pid in tree(process.pid):
+            with contextlib.suppress(OSError):
+                fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def memory_of_idle(scene, server, processes):
     """KiB for each of IDLE connections, beyond what the server had after its first few."""
     scene.client("connects", 50, environment=server.environment)
@@ -129,7 +141,7 @@ def memory_of_idle(scene, server, processes):
 
 def beside_the_best(row):
     ours = row.figures.get("socksify", Figure()).value
-    best = max((figure.value for figure in row.rivals().values()), default=None)
+    best = (max if row.better == "more" else min)((figure.value for figure in row.rivals().values()), default=None)
     return f"{ours / best:.2f} × the best of the others" if ours and best else ""
 
 
@@ -162,7 +174,27 @@ def measure(scene):
         over_direct("bulk downwards", "receive", 100 if quick else 500, rounds=rounds, port=CHARGEN)
         over_direct("one octet there and back", "pingpong", 1000 if quick else 5000, rounds=rounds)
         for row in rows:
-            row.digits, row.note = 3, beside_the_best(row)
+            row.digits = 3
+
+        def processor_time(name, mode, count, port=ECHO):
+            """In microseconds for each of `count`. A busy machine changes it less than the time on the clock."""
+
+            def sample(server):
+                def run():
+                    before = processor_seconds(processes[server.name])
+                    scene.client(mode, count, environment=server.environment, to=(DESTINATION, port))
+                    return (processor_seconds(processes[server.name]) - before) * 1e6 / count
+
+                return run
+
+            subjects = {server.name: sample(server) for server in all_servers}
+            rows.append(Row(name, "µs", medians(subjects, 3 if quick else 7), digits=0))
+
+        processor_time("processor time of a connect", "connects", 1000 if quick else 4000)
+        processor_time("processor time of a MiB upwards", "send", 500 if quick else 2000, DISCARD)
+        processor_time("processor time of a MiB downwards", "receive", 500 if quick else 2000, CHARGEN)
+        for row in rows:
+            row.note = beside_the_best(row)
 
         figures = {}
         for server in all_servers:
