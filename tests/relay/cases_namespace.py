@@ -118,6 +118,42 @@ def test_associations_at_each_address_of_the_relay():
                         client.exchange(bytes(size), v6)
 
 
+def told_by_bind(relay, destination):
+    with relay.greeted() as client:
+        client.send(request(destination, 0, 2))
+        code, _, bound = client.read_reply()
+        assert code == 0, code
+        with socket.create_connection(bound):  # who is told there must get there
+            assert client.read_reply()[0] == 0
+        return bound[0]
+
+
+@in_namespace
+def test_clients_are_told_the_address_that_their_peer_can_reach():
+    set_up()
+    with Relay({"features": {"bind": True, "listen": True}}) as relay:
+        # Without a peer and without a way to the world: where the client has come to.
+        assert told_by_bind(relay, "0.0.0.0") == "127.0.0.1"
+        # Towards a peer: the address on that side.
+        ip("address", "add", "10.8.0.1/24", "dev", "net1")
+        with relay.greeted() as client:
+            client.send(request("10.8.0.7", 0, 2))
+            assert client.read_reply()[2][0] == "10.8.0.1"
+        # To the world: that of the default route.
+        ip("route", "add", "default", "via", "10.8.0.254")
+        assert told_by_bind(relay, "0.0.0.0") == "10.8.0.1"
+        ip("-6", "route", "add", "default", "via", "fd77::2", "dev", "net0")
+        assert told_by_bind(relay, "::") == "fd77::1"
+
+
+@in_namespace
+def test_both_families_are_listened_on_where_the_world_is_reached_by_one():
+    set_up()
+    ip("route", "add", "default", "via", "10.7.0.254")
+    with Relay({"features": {"bind": True, "listen": True}}) as relay:
+        assert told_by_bind(relay, "::") == "10.7.0.1"  # there is no IPv6 address to be told
+
+
 @in_namespace
 def test_kernel_errors_become_replies():
     set_up()
@@ -147,6 +183,8 @@ def test_without_ipv6():
                 client.exchange(b"hello", echoing, name)
             client.send(b"nowhere", "::1", echoing.port)
             dropped(relay, unsent=1)
+    with Relay({"features": {"bind": True, "listen": True}}) as relay:
+        assert told_by_bind(relay, "::") == "127.0.0.1"
     import cases_embedded  # pylint: disable=import-outside-toplevel
 
     cases_embedded.test_one_line_and_a_relay_behind_it()
