@@ -29,6 +29,7 @@ constexpr std::uint8_t subtag_scope = 0x10; ///< of Tag::fdl
 constexpr std::string_view extension_set = "socksify";
 constexpr std::uint8_t subtag_extension_set = 0x00; ///< of Tag::extension
 constexpr std::uint8_t subtag_pipelining = 0x01;    ///< of Tag::extension: one octet, an Ahead
+constexpr std::uint8_t subtag_fast_open = 0x03;     ///< of Tag::extension: no value; see `fast_open`
 
 /// Octets in the value of COMMAND-02: what BIND makes of its DST. Of a list without them nothing is known.
 enum class BindFeature : std::uint8_t {
@@ -96,6 +97,8 @@ public:
 
     /// `80 01`, in a list that names the `extension_set`.
     [[nodiscard]] Ahead ahead() const noexcept;
+    /// `80 03`, likewise: the server takes data that come with the SYN (RFC 7413).
+    [[nodiscard]] bool fast_open() const noexcept;
 
     /// The list in wire form without END; `encode` adds it.
     [[nodiscard]] Bytes octets() const noexcept { return octets_; }

@@ -29,6 +29,7 @@ public:
                               ? "LIST-FEATURES can hold the connection for the command that follows"
                               : "no: LIST-FEATURES wants a connection of its own"},
                  {"pipelining", ahead_text(list_.ahead())},
+                 {"fast open", list_.fast_open() ? "the same with the SYN (TCP Fast Open)" : "not said"},
                  {"holds for", scope_text()}};
         for (const auto& [name, text] : server_) out.emplace_back(name, text);
         for (const auto& text : extensions_) out.emplace_back("extensions", text);
@@ -44,6 +45,7 @@ public:
                  {"persistent", list_.persistent()},
                  {"scope", scope_},
                  {"pipelining", static_cast<unsigned>(list_.ahead())},
+                 {"fast_open", list_.fast_open()},
                  {"server", server_json_},
                  {"extension_sets", sets_json_},
                  {"unknown", unknown_json_}};
@@ -88,6 +90,7 @@ private:
         case Tag::server: return take_server(feature);
         case Tag::extension:
             if (feature.subtag == subtag_pipelining && list_.ahead() != Ahead::unsaid) return;
+            if (feature.subtag == subtag_fast_open && list_.fast_open()) return;
             if (feature.subtag != subtag_extension_set) return take_unknown(feature);
             extensions_.push_back(shown(as_text(feature.value)));
             sets_json_.push_back(std::string(as_text(feature.value)));

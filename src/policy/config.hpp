@@ -26,6 +26,12 @@ enum class Pipeline : std::uint8_t {
     always, ///< the user says that it does
 };
 
+/// Whether the messages to an upstream go with the SYN (TCP Fast Open, RFC 7413).
+enum class FastOpen : std::uint8_t {
+    automatic, ///< "auto": pipelined, if its list says that it takes that
+    off,
+};
+
 /// What becomes of a name when the upstream takes addresses only.
 enum class WithoutNames : std::uint8_t { fail, resolve };
 
@@ -51,6 +57,7 @@ struct Upstream {
     std::chrono::milliseconds discover_timeout{3'000};   ///< for the list of features
     std::chrono::seconds feature_lifetime{3'600}; ///< how long that list, or the lack of one, is believed
     Pipeline pipelining = Pipeline::automatic;
+    FastOpen fast_open = FastOpen::automatic;
     WithoutNames without_names = WithoutNames::fail;
     unsigned line = 0; ///< in the rules file; 0 if it came from a URL
 };

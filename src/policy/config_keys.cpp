@@ -34,6 +34,7 @@ constexpr std::array keys{
     KeyInfo{"upstreams.*", "discover_timeout", timeout, "3"},
     KeyInfo{"upstreams.*", "feature_lifetime", "whole seconds, from 1 to 31536000 (a year)", "3600"},
     KeyInfo{"upstreams.*", "pipelining", R"("auto", "off" or "always")", R"("auto")"},
+    KeyInfo{"upstreams.*", "fast_open", R"("auto" or "off")", R"("auto")"},
     KeyInfo{"upstreams.*", "without_names", R"("fail" or "resolve")", R"("fail")"},
 
     KeyInfo{"rules[]", "destination",

@@ -51,6 +51,10 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
     if (only_method && plan.handshake.methods.contains(*only_method))
         plan.handshake.methods = MethodList{*only_method};
     if (plan.handshake.methods.size() != 1) plan.handshake.pipelined = false;
+    // A SYN may be delivered twice, and so may a CONNECT: its destination sees no data until we have the
+    // reply. What else there is makes something that lasts.
+    plan.fast_open = plan.handshake.pipelined && upstream.fast_open == FastOpen::automatic &&
+                     command == Command::connect && features != nullptr && features->fast_open();
 
     const auto refuse = [&plan](int error) {
         plan.refusal = error;

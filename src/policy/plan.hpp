@@ -22,6 +22,8 @@ struct Plan {
     /// the proxy takes no IPv6 address either.
     bool resolve_first = false;
     bool only_ipv4 = false;
+    /// What is pipelined may go with the SYN.
+    bool fast_open = false;
     /// Refers to the upstream's credentials.
     ClientPlan handshake;
 };

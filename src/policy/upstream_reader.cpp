@@ -12,6 +12,8 @@ constexpr std::array<std::string_view, 3> discover_words{"background", "inline",
 static_assert(discover_words[static_cast<std::size_t>(Discover::in_line)] == "inline");
 constexpr std::array<std::string_view, 3> pipelining_words{"auto", "off", "always"};
 static_assert(pipelining_words[static_cast<std::size_t>(Pipeline::always)] == "always");
+constexpr std::array<std::string_view, 2> fast_open_words{"auto", "off"};
+static_assert(fast_open_words[static_cast<std::size_t>(FastOpen::off)] == "off");
 constexpr std::array<std::string_view, 2> without_names_words{"fail", "resolve"};
 static_assert(without_names_words[static_cast<std::size_t>(WithoutNames::resolve)] == "resolve");
 
@@ -85,6 +87,7 @@ private:
         else if (key == "feature_lifetime") read_lifetime(value);
         else if (key == "pipelining")
             assign(out_.pipelining, in_.read_word<Pipeline>(value, pipelining_words));
+        else if (key == "fast_open") assign(out_.fast_open, in_.read_word<FastOpen>(value, fast_open_words));
         else if (key == "without_names")
             assign(out_.without_names, in_.read_word<WithoutNames>(value, without_names_words));
     }

@@ -82,6 +82,11 @@ Support FeatureList::supports(Method method) const noexcept {
 }
 Support FeatureList::supports_version(std::uint8_t ver) const noexcept { return support(Tag::socks, ver); }
 
+bool FeatureList::fast_open() const noexcept {
+    return text(Tag::extension, subtag_extension_set) == extension_set &&
+           has(Tag::extension, subtag_fast_open);
+}
+
 Ahead FeatureList::ahead() const noexcept {
     if (text(Tag::extension, subtag_extension_set) != extension_set) return Ahead::unsaid;
     const auto value = text(Tag::extension, subtag_pipelining);

@@ -168,6 +168,7 @@ private:
             else if (key == "udp") assign(out.udp, flag);
             else if (key == "bind") assign(out.bind, flag);
             else if (key == "listen") assign(out.listen, flag);
+            else if (key == "fast_open") assign(out.fast_open, flag);
             else if (key == "per_destination") assign(out.per_destination, flag);
         });
         if (!out.ipv4 && !out.ipv6)

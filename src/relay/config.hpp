@@ -30,9 +30,10 @@ struct Offered {
     bool names = true;
     bool ipv4 = true;
     bool ipv6 = true;
-    bool udp = true;     ///< UDP ASSOCIATE
-    bool bind = false;   ///< BIND: a peer comes to the client
-    bool listen = false; ///< LISTEN and ACCEPT: many do
+    bool udp = true;        ///< UDP ASSOCIATE
+    bool bind = false;      ///< BIND: a peer comes to the client
+    bool listen = false;    ///< LISTEN and ACCEPT: many do
+    bool fast_open = false; ///< what comes with a SYN is taken (RFC 7413), if the kernel does
     bool per_destination =
         false; ///< the feature list says whether the rules let CONNECT and datagrams to the host of interest
 

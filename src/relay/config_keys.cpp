@@ -47,6 +47,7 @@ constexpr std::array keys{
     KeyInfo{"features", "udp", flag, "true"},
     KeyInfo{"features", "bind", flag, "false"},
     KeyInfo{"features", "listen", flag, "false"},
+    KeyInfo{"features", "fast_open", flag, "false"},
     KeyInfo{"features", "per_destination", flag, "false"},
 
     KeyInfo{"server", "hostname", text255, R"("")"},

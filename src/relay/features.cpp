@@ -86,6 +86,7 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
     add_server(list, config.server, load);
     list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
     list.add(Tag::extension, subtag_pipelining, early_data);
+    if (config.features.fast_open) list.add(Tag::extension, subtag_fast_open);
     return list;
 }
 

@@ -2,6 +2,7 @@
 
 #include "relay/session.hpp"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <system_error>
 
@@ -15,7 +16,7 @@ constexpr auto quiet_time = 10s;
 
 } // namespace
 
-tl::expected<Fd, std::string> open_listener(const Endpoint& address) {
+tl::expected<Fd, std::string> open_listener(const Endpoint& address, bool fast_open) {
     const auto failure = [&] {
         return tl::unexpected("cannot listen on " + address.text() + ": " +
                               std::generic_category().message(errno));
@@ -29,6 +30,9 @@ tl::expected<Fd, std::string> open_listener(const Endpoint& address) {
     if (address.host.type() == AddressType::ipv6)
         setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (::bind(fd.get(), where.data(), static_cast<socklen_t>(where.size())) != 0) return failure();
+    // As many as may be under way; a kernel that has none does without.
+    const int pending = 256;
+    if (fast_open) setsockopt(fd.get(), IPPROTO_TCP, TCP_FASTOPEN, &pending, sizeof pending);
     if (::listen(fd.get(), SOMAXCONN) != 0) return failure();
     return fd;
 }

@@ -6,7 +6,7 @@
 namespace socksify::relay {
 
 /// A socket that listens there. On failure: why, as a sentence.
-tl::expected<Fd, std::string> open_listener(const Endpoint& address);
+tl::expected<Fd, std::string> open_listener(const Endpoint& address, bool fast_open = false);
 /// Where a listening socket really listens: port 0 was a wish for any.
 Endpoint address_of(const Fd& listener);
 

@@ -31,7 +31,7 @@ tl::expected<void, std::string> Server::listen() {
         const bool listens = std::any_of(listeners_.begin(), listeners_.end(),
                                          [&](const auto& listener) { return listener->wanted() == address; });
         if (listens) continue;
-        auto socket = open_listener(address);
+        auto socket = open_listener(address, config_->features.fast_open);
         if (!socket) return tl::unexpected(std::move(socket.error()));
         opened.emplace_back(std::move(*socket), address);
     }

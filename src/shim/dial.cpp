@@ -236,7 +236,7 @@ int Dial::reach(const Endpoint& to) {
     const bool is_v6 = to.host.type() == AddressType::ipv6;
     if (is_v6 && carrier_.domain == AF_INET && !change_family(AF_INET6)) return errno;
     const auto address = sys::to_address(to, carrier_.domain);
-    int error = connect_without_waiting(*address);
+    int error = fast_open_ ? connect_with_messages(*address) : connect_without_waiting(*address);
     if (error == ENETUNREACH && !is_v6 && carrier_.domain == AF_INET6) {
         // IPV6_V6ONLY keeps it from an IPv4 proxy; the option can change as long as the socket is not bound.
         int off = 0;
@@ -249,6 +249,22 @@ int Dial::reach(const Endpoint& to) {
 int Dial::connect_without_waiting(const sys::Address& to) const {
     const sys::NonBlocking for_this_call(carrier_.blocking ? carrier_.fd : -1);
     return real::connect(carrier_.fd, to.get(), to.size) == 0 ? 0 : errno;
+}
+
+/// TCP Fast Open. Without a cookie of the server's, or without leave of the kernel, it is a connect() like
+/// any other; the cookie comes with that one.
+int Dial::connect_with_messages(const sys::Address& to) {
+    handshake_.emplace(plan_);
+    const auto out = handshake_->step().out;
+    const auto sent = real::sendto(carrier_.fd, out.data(), out.size(),
+                                   MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.size);
+    if (sent >= 0) {
+        log::line(Level::trace, "%s: sent %zd octets with the SYN", config().name.c_str(), sent);
+        handshake_->sent(static_cast<std::size_t>(sent));
+        return EINPROGRESS;
+    }
+    handshake_.reset();
+    return errno == EOPNOTSUPP ? connect_without_waiting(to) : errno;
 }
 
 bool Dial::change_family(int domain) {
@@ -276,6 +292,7 @@ Dial::Wait Dial::check_connecting() {
     if (error_ != 0) {
         log::line(Level::info, "%s: %s", addresses_[next_address_ - 1].text().c_str(),
                   strerrordesc_np(error_));
+        handshake_.reset();
         disconnect();
         state_ = State::next_address;
         return {};
@@ -284,8 +301,10 @@ Dial::Wait Dial::check_connecting() {
         end(0);
         return {};
     }
-    handshake_.emplace(plan_);
     deadline_ = Clock::now() + config().handshake_timeout;
+    if (handshake_ && handshake_->step().what != ClientHandshake::Step::What::send)
+        deadline_ = Clock::now() + patience_for_reply();
+    if (!handshake_) handshake_.emplace(plan_);
     state_ = State::shaking;
     return {};
 }
@@ -566,6 +585,7 @@ bool Dial::make_plan() {
         policy::make_plan(upstream, known, associates ? Command::udp_associate : Command::connect,
                           associates ? Endpoint{} : destination_, only_method);
     plan_ = plan.handshake;
+    fast_open_ = plan.fast_open;
     is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
                 (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
     if (associates) set_datagram_source();

@@ -105,7 +105,8 @@ private:
     bool resolve_destination(bool only_ipv4);
     void disconnect();
     int reach(const Endpoint& to);
-    int connect_without_waiting(const sys::Address& to) const;
+    [[nodiscard]] int connect_without_waiting(const sys::Address& to) const;
+    int connect_with_messages(const sys::Address& to);
     bool change_family(int domain);
     void learn();
     void learn_of_pipelining(policy::Pipelining seen, Method method);
@@ -134,6 +135,7 @@ private:
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
     bool sequentially_ = false;       // pipelined, it has failed
     bool asked_others_ = false;       // what other processes have learnt was looked at
+    bool fast_open_ = false;          // the messages may go with the SYN
     bool is_trial_ = false; // pipelined, though the proxy has not said to this process that it may be
     bool asked_ = false;    // once is enough for one destination
     bool touched_ = false;  // the socket is no longer as the program gave it

@@ -486,6 +486,79 @@ PIPELINING = [
     ),
 ]
 
+# --- TCP Fast Open ---
+
+FAST = fdl(plus=(*AHEAD, (0x80, 0x03, b"")))
+WITH_SYN = "with the SYN: " + PIPELINED
+
+FAST_OPEN = [
+    pipelining(
+        "with the SYN, from the second connection on that could",
+        replace(lists(FAST), fast_open=True),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, WITH_SYN, WITH_SYN),
+        "{echo} {echo} ~{echo}",
+        says=connected("203.0.113.80:7", "203.0.113.80:7", "~203.0.113.80:7"),
+    ),
+    pipelining(
+        "with the SYN, and a password",
+        replace(
+            lists(fdl(plus=(*AHEAD, (0x80, 0x03, b"")), without=(WITHOUT_PASSWORD,)), methods=(PASSWORD,), **WITH_CREDENTIALS),
+            fast_open=True,
+        ),
+        (
+            "offers 00 02; as alice; connect 203.0.113.80:7",
+            "offers 02, and goes on; as alice; features for 0.0.0.0:0",
+            "offers 02, and goes on; as alice; connect 203.0.113.80:7",
+            "with the SYN: offers 02, and goes on; as alice; connect 203.0.113.80:7",
+        ),
+        "{echo} {echo}",
+        says=TWICE,
+    ),
+    pipelining(
+        "not with the SYN, if the list does not say so",
+        replace(lists(fdl(plus=AHEAD)), fast_open=True),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, PIPELINED),
+        "{echo} {echo}",
+        says=TWICE,
+    ),
+    pipelining(
+        "not with the SYN, if the rules say so",
+        replace(lists(FAST), fast_open=True),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, PIPELINED),
+        "{echo} {echo}",
+        says=TWICE,
+        upstream=BACKGROUND | {"fast_open": "off"},
+    ),
+    pipelining(
+        "not with the SYN, if the proxy's kernel takes none",
+        lists(FAST),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, PIPELINED),
+        "{echo} {echo}",
+        says=TWICE,
+    ),
+    pipelining(
+        "with the SYN, and closed in place of an answer: once more in sequence",
+        replace(
+            lists(FAST, at={Stage.GREETING: in_turn(honestly, honestly, honestly, close, honestly)}), fast_open=True
+        ),
+        (CONNECT, PIPELINED_QUESTION, PIPELINED, "with the SYN: offers 00, and goes on", CONNECT, CONNECT),
+        "{echo} {echo} {echo}",
+        says=connected(*["203.0.113.80:7"] * 3),
+    ),
+    pipelining(
+        "with the SYN, to a destination that is refused",
+        replace(lists(FAST), fast_open=True),
+        (
+            CONNECT,
+            PIPELINED_QUESTION,
+            PIPELINED,
+            *["with the SYN: offers 00, and goes on; connect 203.0.113.80:9"] * 2,
+        ),
+        "{echo} {refused} ~{refused}",
+        says=connected("203.0.113.80:7") + "\n203.0.113.80:9: ECONNREFUSED\n~203.0.113.80:9: ECONNREFUSED",
+    ),
+]
+
 # --- what one process leaves to the next ---
 
 
@@ -680,4 +753,4 @@ UPSTREAMS = [
     ),
 ]
 
-CASES = WHEN + ENDS + DECISIONS + PIPELINING + LEARNT + UPSTREAMS
+CASES = WHEN + ENDS + DECISIONS + PIPELINING + FAST_OPEN + LEARNT + UPSTREAMS

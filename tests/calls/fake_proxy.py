@@ -18,10 +18,12 @@ The record has one line for each connection, of what the client sent and what be
 
 import asyncio
 import enum
+import secrets
 import socket
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Awaitable, Callable
 
 import far
@@ -30,6 +32,7 @@ from scene import NAMES
 NO_AUTHENTICATION, PASSWORD, NONE_ACCEPTABLE = 0x00, 0x02, 0xFF
 CONNECT, ASSOCIATE, LIST_FEATURES = 0x01, 0x03, 0x10
 HOLD = 0x01
+_SYN_DATA = 0x20  # TCPI_OPT_SYN_DATA, of tcpi_options
 
 
 class Stage(enum.Enum):
@@ -232,6 +235,7 @@ class Script:
     datagrams: Datagrams = Datagrams()
     tells_segments: bool = False  # the record says what came in one segment with the greeting
     loses_what_follows: bool = False  # takes one segment for one message, as microsocks does
+    fast_open: bool = False  # takes what comes with the SYN
     by_the_octet: bool = False  # each octet of an answer in a segment of its own
     host: str = ""  # where to listen; the scene's proxy address
     listening: bool = True  # else the port refuses
@@ -298,6 +302,8 @@ class Connection:
         self._offered = await self._read(count)
         self._goes_on = self._octets_behind() > 0
         offer = "offers " + " ".join(f"{method:02x}" for method in self._offered)
+        info = self._writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
+        offer = "with the SYN: " * bool(info[5] & _SYN_DATA) + offer
         self.story.append(offer + (", and goes on" if self._goes_on and self.proxy.script.tells_segments else ""))
         if self._goes_on and self.proxy.script.loses_what_follows:
             await self._read(self._octets_behind())
@@ -444,6 +450,11 @@ class FakeProxy:
         """Returns the port."""
         self._server = await far.listen(self._serve, self.script.host or host)
         port = self._server.sockets[0].getsockname()[1]
+        if self.script.fast_open:
+            # In this machine's network. A key of its own, so that cookies of earlier cases are worth nothing.
+            Path("/proc/sys/net/ipv4/tcp_fastopen").write_text("3")
+            Path("/proc/sys/net/ipv4/tcp_fastopen_key").write_text("-".join(secrets.token_hex(4) for _ in range(4)))
+            self._server.sockets[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
         if not self.script.listening:
             self._server.close()
         return port

@@ -61,6 +61,8 @@ def relay(server: SocksServer, lab: Lab, build: Path) -> list[Daemon]:
         settings["insecure_open"] = True  # it is not on loopback, and asks nobody who he is
     config = STATE / f"{server.name}.json"
     config.write_text(json.dumps(settings))
+    if settings.get("features", {}).get("fast_open"):
+        lab.proxy.shell("echo 3 >/proc/sys/net/ipv4/tcp_fastopen")
     program = str(build / "src" / "relay" / "socksify-relay")
     lab.proxy.shell(f"{program} --check {config}")
     return [server.daemon(lab, [program, "--config", str(config)])]
@@ -124,6 +126,9 @@ SERVERS = [
     # The relay as a lesser server
     SocksServer("relay-featureless", relay, tells=_ALL, settings={"features": {"list_features": False}}),
     SocksServer("relay-silent", relay, tells=_ALL, settings={"test_behaviour": {"list_features": "silence"}}),
+    SocksServer("relay-fast-open", relay, tells=_ALL, settings={"features": {"fast_open": True}}),
+    SocksServer("relay-fast-open-password", relay, tells=_ALL, password=True,
+                settings={"features": {"fast_open": True}}),
     SocksServer("relay-nameless", relay, tells=_ALL, lacks="names", settings={"features": {"names": False}}),
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="ipv6", settings={"features": {"ipv6": False}}),
     # What people run

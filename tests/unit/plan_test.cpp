@@ -262,3 +262,31 @@ TEST_CASE("a pipelined exchange is done once more where pipelining may be to bla
     CHECK_FALSE(may_be_for_pipelining(Failure::command_refused, false)); // the destination's word
     CHECK_FALSE(may_be_for_pipelining(Failure::authentication_refused, false));
 }
+
+TEST_CASE("with the SYN goes what is pipelined, is a CONNECT, and may by list and rules") {
+    FeatureList list;
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    const std::uint8_t data = 2;
+    list.add(Tag::extension, subtag_pipelining, Bytes(&data, 1));
+    const Knowledge slow{Known::listed, std::make_shared<const FeatureList>(list)};
+    list.add(Tag::extension, subtag_fast_open);
+    const Knowledge fast{Known::listed, std::make_shared<const FeatureList>(list)};
+    CHECK(plan_for("a:1", fast).fast_open);
+    CHECK_FALSE(plan_for("a:1", slow).fast_open);
+    CHECK_FALSE(plan_for("a:1", {}).fast_open);
+    CHECK_FALSE(make_plan({}, fast, Command::udp_associate, to("a:1")).fast_open);
+    CHECK_FALSE(make_plan({}, fast, Command::bind, to("a:1")).fast_open);
+    Upstream upstream;
+    upstream.fast_open = FastOpen::off;
+    CHECK_FALSE(plan_for("a:1", fast, upstream).fast_open);
+    upstream = {};
+    upstream.pipelining = Pipeline::off;
+    CHECK_FALSE(plan_for("a:1", fast, upstream).fast_open);
+    auto refused = fast;
+    refused.pipelining = Pipelining::refused;
+    CHECK_FALSE(plan_for("a:1", refused).fast_open);
+
+    FeatureList nameless;
+    nameless.add(Tag::extension, subtag_fast_open);
+    CHECK_FALSE(nameless.fast_open());
+}

@@ -84,6 +84,11 @@ TEST_CASE("rules for one operation leave the others in the list") {
     CHECK(peers_only.supports(Command::accept) == Support::yes);
 }
 
+TEST_CASE("TCP Fast Open is announced where it is switched on") {
+    CHECK_FALSE(list_of(read("{}")).fast_open());
+    CHECK(list_of(read(R"({"features": {"fast_open": true}})")).fast_open());
+}
+
 TEST_CASE("authentication methods are those of the configuration") {
     const auto users = R"("users": {"alice": ")" + std::string(a_hash) + "\"}";
     const auto both = list_of(read(R"({"auth": {"methods": ["none", "password"], )" + users + "}}"));
