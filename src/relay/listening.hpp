@@ -1,8 +1,8 @@
 // What a LISTEN has opened: takes peers while there is room, and tells the client of each (doc/wire.md §8).
 //
-// The session owns it, and runs its coroutines beside its own. A peer that may not come is reset. Further ones
-// stay in the kernel's queue while `backlog` of them wait, the relay has as many connections as it may, or the
-// client does not read its notes.
+// The session owns it, and runs its coroutines beside its own. A peer that may not come is reset. Further
+// ones stay in the kernel's queue while `backlog` of them wait, the relay has as many connections as it may,
+// or the client does not read its notes.
 #pragma once
 
 #include "relay/open_port.hpp"

@@ -138,7 +138,8 @@ Task<tl::expected<PortWish, NotConnected>> wish_of(Context& context, std::shared
         wish.family = host.type();
         co_return wish;
     }
-    if (const auto literal = Host::parse(host.text()).value_or(host).unmapped(); !literal.is_name()) {
+    const auto literal = (host.is_name() ? Host::parse(host.name()).value_or(host) : host).unmapped();
+    if (!literal.is_name()) {
         wish.family = literal.type();
         wish.peers = {literal};
         co_return wish;

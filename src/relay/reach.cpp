@@ -19,7 +19,7 @@ tl::expected<std::optional<Host>, Obstacle> look_at(const Config& config, const 
     const auto& host = destination.host;
     if (!is_switched_on(host.type(), config.features)) return tl::unexpected(Obstacle::switched_off);
     if (host.is_unspecified()) return tl::unexpected(Obstacle::no_address);
-    const auto literal = Host::parse(host.text()).value_or(host).unmapped();
+    const auto literal = (host.is_name() ? Host::parse(host.name()).value_or(host) : host).unmapped();
     if (!literal.is_name()) {
         if (!is_switched_on(literal.type(), config.features)) return tl::unexpected(Obstacle::switched_off);
         return literal;
