@@ -1,6 +1,7 @@
 #include "shim/association.hpp"
 
 #include "shim/dial.hpp"
+#include "sys/inherited_datagrams.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
@@ -156,6 +157,7 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, const std::shared_ptr
         if (const int error = listen_to(fd, *address); error != 0) return fail(error);
     sys::take_error(fd); // of a former relay's port, if any: the program has been told
     datagram.set_association(std::move(association), control);
+    sys::follow_close_on_exec(datagram);
     try {
         watch(datagram);
     } catch (const std::bad_alloc&) {
@@ -339,9 +341,16 @@ bool is_alive(Datagram& datagram, const sys::Association& association) {
     datagram.looked_after.store(now, std::memory_order_relaxed);
     const std::lock_guard lock(datagram.mutex);
     if (datagram.association.load() != &association) return true; // of one that has come since
-    if (look_at(datagram.control->fd.load()) == Sight::alive) return true;
-    datagram.end_association();
-    return false;
+    if (look_at(datagram.control->fd.load()) == Sight::ended) {
+        datagram.end_association();
+        return false;
+    }
+    try {
+        watch(datagram); // after fork or exec, its worker was another process's
+    } catch (const std::bad_alloc&) {
+        // The next look is soon.
+    }
+    return true;
 }
 
 msghdr carried_directly(const sys::Way& way, const msghdr& message) noexcept {

@@ -4,6 +4,7 @@
 #include "shim/verdict.hpp"
 #include "sys/datagram.hpp"
 #include "sys/fd_marks.hpp"
+#include "sys/inherited_datagrams.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/parked.hpp"
 #include "sys/real.hpp"
@@ -86,6 +87,7 @@ int duplicate(int fd, int target, Make make) {
         } catch (const std::bad_alloc&) {
             // The duplicate works; only getpeername() on it will name the proxy.
         }
+        sys::close_on_exec_changed(number);
         return number;
     };
     // The target's own description ends without a close() of its own.

@@ -2,6 +2,7 @@
 
 #include "policy/rules.hpp"
 #include "sys/address.hpp"
+#include "sys/inherited_datagrams.hpp"
 #include "sys/initial_environment.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
@@ -129,7 +130,13 @@ void add_what_rules_need(ListWriter& to) {
 } // namespace
 
 ChildEnvironment::ChildEnvironment(char* const* given) noexcept : list_(given) {
-    if (!has_library(given) || looks_elsewhere(given)) build(given);
+    std::string datagrams;
+    try {
+        datagrams = sys::inheritable_datagrams();
+    } catch (const std::bad_alloc&) {
+        // The child will not know of them.
+    }
+    if (!has_library(given) || looks_elsewhere(given) || !datagrams.empty()) build(given, datagrams);
 }
 
 ChildEnvironment::~ChildEnvironment() {
@@ -137,7 +144,7 @@ ChildEnvironment::~ChildEnvironment() {
     if (block_of_thread != nullptr) give_block_back();
 }
 
-void ChildEnvironment::build(char* const* given) noexcept {
+void ChildEnvironment::build(char* const* given, const std::string& datagrams) noexcept {
     const sys::KeepErrno keep;
     char* initial = take_block();
     if (initial == nullptr) {
@@ -171,7 +178,8 @@ void ChildEnvironment::build(char* const* given) noexcept {
         else to.add("", joined.data());
     }
     for (auto* entry = given; entry != nullptr && *entry != nullptr; ++entry)
-        if (!names(*entry, preload)) to.add(*entry);
+        if (!names(*entry, preload) && !names(*entry, sys::inherited_datagrams_variable)) to.add(*entry);
+    if (!datagrams.empty()) to.add("", datagrams);
     sys::for_each_entry(initial, initial_size, [&](const char* entry) {
         for (const auto variable : needed)
             if (names(entry, variable) && !to.has(variable)) to.add(entry);

@@ -26,7 +26,7 @@ public:
     [[nodiscard]] int error() const noexcept { return error_; }
 
 private:
-    void build(char* const* given) noexcept;
+    void build(char* const* given, const std::string& datagrams) noexcept;
 
     char* const* list_;
     int error_ = 0;

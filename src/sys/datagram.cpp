@@ -16,8 +16,8 @@ struct DatagramTable {
     // Plain pointers, atomic where they are touched: see FdMarks.
     std::array<Datagram*, FdMarks::capacity> slots{};
     Mutex mutex{LockRank::datagrams};
-    Datagram* free = nullptr; // under mutex
-    Datagram* all = nullptr;  // ever made; under mutex
+    Datagram* free = nullptr;            // under mutex
+    std::atomic<Datagram*> all{nullptr}; // ever made; written under mutex
 
     std::atomic_ref<Datagram*> slot(int fd) noexcept {
         return std::atomic_ref(slots[static_cast<std::size_t>(fd)]);
@@ -33,8 +33,9 @@ struct DatagramTable {
         auto* made = new Datagram;
         at_fork_in_child(renew_in_child);
         const std::lock_guard lock(mutex);
-        made->next_made_ = all;
-        return all = made;
+        made->next_made_ = all.load();
+        all.store(made);
+        return made;
     }
     /// Locks that other threads of the parent may have held, and associations that its worker gets for it
     /// alone.
@@ -74,7 +75,7 @@ std::size_t bucket_of(const Address& address, std::size_t buckets) noexcept {
 } // namespace
 
 void DatagramTable::renew_in_child() {
-    for (auto* one = table.all; one != nullptr; one = one->next_made_) {
+    for (auto* one = table.all.load(); one != nullptr; one = one->next_made_) {
         one->mutex.renew_in_child();
         one->is_watched.store(false);
         if (one->control) one->control->is_watched.store(false);
@@ -223,6 +224,23 @@ int duplicate_of(const Datagram& datagram) noexcept {
         if (made < 0) made = duplicate(fd);
     });
     return made;
+}
+
+void for_each_number(const Datagram& datagram, const std::function<void(int)>& visit) {
+    const auto refers = [&](int fd) { return fd >= 0 && table.slot(fd).load() == &datagram; };
+    const int first = datagram.number.load();
+    if (refers(first)) visit(first);
+    fd_marks.for_each_shared([&](int fd) {
+        if (fd != first && refers(fd)) visit(fd);
+    });
+}
+
+void for_each_datagram(const std::function<void(int, Datagram&)>& visit) {
+    auto* const first = table.all.load(std::memory_order_acquire); // most programs have none
+    for (auto* one = first; one != nullptr; one = one->next_made_) {
+        const auto datagram = still_alive(one);
+        if (datagram) for_each_number(*datagram, [&](int fd) { visit(fd, *datagram); });
+    }
 }
 
 DatagramRef make_datagram(int fd, int domain) {

@@ -23,6 +23,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -125,6 +126,7 @@ private:
     friend struct DatagramTable;
     friend class DatagramRef make_datagram(int fd, int domain);
     friend class DatagramRef still_alive(Datagram* datagram) noexcept;
+    friend void for_each_datagram(const std::function<void(int, Datagram&)>& visit);
     friend void copy_datagram(int from, int to) noexcept;
     void empty() noexcept;
 
@@ -178,6 +180,10 @@ DatagramRef still_alive(Datagram* datagram) noexcept;
 /// A duplicate, among the internal numbers, of the description that the program uses; -1 if it has none any
 /// more.
 int duplicate_of(const Datagram& datagram) noexcept;
+/// Calls `visit(fd)` for each number of `datagram`.
+void for_each_number(const Datagram& datagram, const std::function<void(int)>& visit);
+/// Calls `visit(fd, datagram)` for each number of each.
+void for_each_datagram(const std::function<void(int, Datagram&)>& visit);
 /// That of `fd`, made if need be. Throws std::bad_alloc.
 DatagramRef make_datagram(int fd, int domain);
 /// `fd` ends, or begins to refer to something else.

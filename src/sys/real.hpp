@@ -27,18 +27,28 @@ extern "C" int pidfd_getfd(int process, int fd, unsigned flags) noexcept; // <sy
 
 namespace socksify::real {
 
+namespace detail {
+/// Once in the life of a program: see sys/inherited_datagrams.hpp.
+void first_call() noexcept;
+} // namespace detail
+
 template <class Signature>
 class Function {
 public:
     constexpr explicit Function(const char* name) noexcept : name_(name) {}
 
     /// Also what makes `real::close(fd)` a call: of the function itself, with its own parameter types.
-    operator Signature*() const noexcept { // NOLINT(google-explicit-constructor): that is its purpose
+    operator Signature*() const noexcept { return get(); } // NOLINT(google-explicit-constructor): its purpose
+
+    /// For a hook that asks what is known of a number before it makes the call: at the first one in the life
+    /// of a program, there may be more to know afterwards.
+    [[nodiscard]] Signature* get() const noexcept {
         auto* found = found_.load(std::memory_order_relaxed);
         if (found == nullptr) [[unlikely]] {
             const int kept = errno;
             found = reinterpret_cast<Signature*>(dlsym(RTLD_NEXT, name_));
             found_.store(found, std::memory_order_relaxed);
+            detail::first_call();
             errno = kept;
         }
         return found;

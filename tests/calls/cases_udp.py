@@ -305,8 +305,23 @@ BATCHES = [
     Case("datagrams / rooms side by side among garbage", "udp_batches rooms {echo}", proxies=GARBAGE),
 ]
 
+def once_associated(count: int) -> dict:
+    """By one association, whoever sends."""
+    return {"proxies": (Script(),), "sees": (f"offers 00; associate 0.0.0.0:0; {count} × to 203.0.113.80:7",)}
+
+
+EXEC = [
+    Case("datagrams / exec, connected", "udp_exec replaced {echo} connected", **once_associated(4)),
+    Case("datagrams / exec, not connected", "udp_exec replaced {echo} not", **once_associated(4)),
+    Case("datagrams / exec, connected only", "udp_exec connected_only {echo}", **once_associated(2)),
+    Case("datagrams / exec, in children", "udp_exec children {echo}", **once_associated(10)),
+    Case("datagrams / exec, close-on-exec", "udp_exec closed {echo}", **once_associated(3)),
+    *through_both("exec, IPv6", "udp_exec replaced {echo6} connected"),
+]
+
 CASES = [
     *CALLS,
+    *EXEC,
     *BATCHES,
     *through_both("several at once", "udp_calls several {echo}"),
     *through_both("of nothing", "udp_calls nothing {echo}"),

@@ -10,8 +10,9 @@
 #include <algorithm>
 
 EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
+    auto* const libc = real::connect.get();
     return shim::settle([&] { return shim::connect(fd, address, size); },
-                        [&] { return real::connect(fd, address, size); });
+                        [&] { return libc(fd, address, size); });
 }
 
 namespace {
@@ -46,6 +47,7 @@ ssize_t send_named(int fd, const msghdr& message, int flags, AsItIs as_it_is) {
 
 EXPORT ssize_t sendto(int fd, const void* octets, size_t count, int flags, const sockaddr* address,
                       socklen_t size) {
+    auto* const libc = real::sendto.get();
     if (address == nullptr) return ::send(fd, octets, count, flags);
     iovec piece{const_cast<void*>(octets), count};
     msghdr message{};
@@ -53,8 +55,7 @@ EXPORT ssize_t sendto(int fd, const void* octets, size_t count, int flags, const
     message.msg_namelen = size;
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
-    return send_named(fd, message, flags,
-                      [&] { return real::sendto(fd, octets, count, flags, address, size); });
+    return send_named(fd, message, flags, [&] { return libc(fd, octets, count, flags, address, size); });
 }
 
 namespace {
@@ -75,7 +76,8 @@ ssize_t send_message(int fd, const msghdr& message, int flags) {
 } // namespace
 
 EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-    if (message == nullptr) return real::sendmsg(fd, message, flags);
+    auto* const libc = real::sendmsg.get();
+    if (message == nullptr) return libc(fd, message, flags);
     if (!shim::passes_descriptors(*message)) [[likely]]
         return send_message(fd, *message, flags);
     shim::PassedDescriptors passed(*message);
@@ -86,19 +88,20 @@ EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 }
 
 EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+    auto* const libc = real::sendmmsg.get();
     const bool judged =
         messages != nullptr &&
         (fd_marks.has(fd, FdMarks::datagram) || std::any_of(messages, messages + count, [](const mmsghdr& m) {
              return m.msg_hdr.msg_name != nullptr || shim::passes_descriptors(m.msg_hdr);
          }));
-    if (!judged) return real::sendmmsg(fd, messages, count, flags);
+    if (!judged) return libc(fd, messages, count, flags);
     // Each on its own, as the kernel sends them: those before a failure have gone, and are counted. The first
     // one to a proxy makes the socket one of ours, which sends all the others at once.
     for (unsigned i = 0; i < count; ++i) {
         if (fd_marks.has(fd, FdMarks::datagram)) {
             const auto sent =
                 shim::settle([&] { return shim::send_datagrams(fd, messages + i, count - i, flags); },
-                             [&] { return real::sendmmsg(fd, messages + i, count - i, flags); });
+                             [&] { return libc(fd, messages + i, count - i, flags); });
             return sent >= 0 ? static_cast<int>(i) + sent : i > 0 ? static_cast<int>(i) : -1;
         }
         const auto sent = sendmsg(fd, &messages[i].msg_hdr, flags);

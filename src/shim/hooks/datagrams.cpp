@@ -64,34 +64,38 @@ void check(std::size_t wanted, std::size_t room) {
 } // namespace
 
 EXPORT ssize_t send(int fd, const void* octets, size_t count, int flags) {
+    auto* const libc = real::send.get();
     if (!is_ours(fd)) [[likely]]
-        return real::send(fd, octets, count, flags);
+        return libc(fd, octets, count, flags);
     const iovec piece{const_cast<void*>(octets), count};
-    return send_pieces(fd, &piece, 1, flags, [&] { return real::send(fd, octets, count, flags); });
+    return send_pieces(fd, &piece, 1, flags, [&] { return libc(fd, octets, count, flags); });
 }
 EXPORT ssize_t __send(int fd, const void* octets, size_t count, int flags) {
     return ::send(fd, octets, count, flags);
 }
 
 EXPORT ssize_t write(int fd, const void* octets, size_t count) {
+    auto* const libc = real::write.get();
     if (!is_ours(fd)) [[likely]]
-        return real::write(fd, octets, count);
+        return libc(fd, octets, count);
     const iovec piece{const_cast<void*>(octets), count};
-    return send_pieces(fd, &piece, 1, 0, [&] { return real::write(fd, octets, count); });
+    return send_pieces(fd, &piece, 1, 0, [&] { return libc(fd, octets, count); });
 }
 
 EXPORT ssize_t writev(int fd, const iovec* pieces, int count) {
+    auto* const libc = real::writev.get();
     if (!is_ours(fd) || is_nothing(pieces, count)) [[likely]]
-        return real::writev(fd, pieces, count);
+        return libc(fd, pieces, count);
     return send_pieces(fd, pieces, static_cast<std::size_t>(count), 0,
-                       [&] { return real::writev(fd, pieces, count); });
+                       [&] { return libc(fd, pieces, count); });
 }
 
 EXPORT ssize_t recv(int fd, void* octets, size_t count, int flags) {
+    auto* const libc = real::recv.get();
     if (!is_ours(fd)) [[likely]]
-        return real::recv(fd, octets, count, flags);
+        return libc(fd, octets, count, flags);
     const iovec piece{octets, count};
-    return receive_pieces(fd, &piece, 1, flags, [&] { return real::recv(fd, octets, count, flags); });
+    return receive_pieces(fd, &piece, 1, flags, [&] { return libc(fd, octets, count, flags); });
 }
 EXPORT ssize_t __recv_chk(int fd, void* octets, size_t count, size_t room, int flags) {
     check(count, room);
@@ -99,10 +103,11 @@ EXPORT ssize_t __recv_chk(int fd, void* octets, size_t count, size_t room, int f
 }
 
 EXPORT ssize_t read(int fd, void* octets, size_t count) {
+    auto* const libc = real::read.get();
     if (!is_ours(fd) || count == 0) [[likely]]
-        return real::read(fd, octets, count);
+        return libc(fd, octets, count);
     const iovec piece{octets, count};
-    return receive_pieces(fd, &piece, 1, 0, [&] { return real::read(fd, octets, count); });
+    return receive_pieces(fd, &piece, 1, 0, [&] { return libc(fd, octets, count); });
 }
 EXPORT ssize_t __read_chk(int fd, void* octets, size_t count, size_t room) {
     check(count, room);
@@ -110,14 +115,16 @@ EXPORT ssize_t __read_chk(int fd, void* octets, size_t count, size_t room) {
 }
 
 EXPORT ssize_t readv(int fd, const iovec* pieces, int count) {
+    auto* const libc = real::readv.get();
     if (!is_ours(fd) || is_nothing(pieces, count)) [[likely]]
-        return real::readv(fd, pieces, count);
+        return libc(fd, pieces, count);
     return receive_pieces(fd, pieces, static_cast<std::size_t>(count), 0,
-                          [&] { return real::readv(fd, pieces, count); });
+                          [&] { return libc(fd, pieces, count); });
 }
 
 EXPORT ssize_t recvfrom(int fd, void* octets, size_t count, int flags, sockaddr* address, socklen_t* size) {
-    const auto call = [&] { return real::recvfrom(fd, octets, count, flags, address, size); };
+    auto* const libc = real::recvfrom.get();
+    const auto call = [&] { return libc(fd, octets, count, flags, address, size); };
     if (!is_ours(fd)) [[likely]]
         return call();
     iovec piece{octets, count};
@@ -137,19 +144,21 @@ EXPORT ssize_t __recvfrom_chk(int fd, void* octets, size_t count, size_t room, i
 }
 
 EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    if (message == nullptr) return real::recvmsg(fd, message, flags);
+    auto* const libc = real::recvmsg.get();
+    if (message == nullptr) return libc(fd, message, flags);
     if (!is_ours(fd)) [[likely]] {
-        const auto received = real::recvmsg(fd, message, flags);
+        const auto received = libc(fd, message, flags);
         if (received >= 0 && shim::passes_descriptors(*message)) shim::begin_received(*message);
         return received;
     }
     return shim::settle([&] { return judge_receive(fd, *message, flags); },
-                        [&] { return real::recvmsg(fd, message, flags); });
+                        [&] { return libc(fd, message, flags); });
 }
 
 EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+    auto* const libc = real::recvmmsg.get();
     const auto call = [&] {
-        const int received = real::recvmmsg(fd, messages, count, flags, timeout);
+        const int received = libc(fd, messages, count, flags, timeout);
         for (int i = 0; i < received; ++i)
             if (shim::passes_descriptors(messages[i].msg_hdr)) shim::begin_received(messages[i].msg_hdr);
         return received;
@@ -208,41 +217,49 @@ ssize_t write_at_no_offset(int fd, const iovec* pieces, int count, off64_t offse
 } // namespace
 
 EXPORT ssize_t sendfile(int to, int from, off_t* offset, size_t count) noexcept {
-    return transfer(to, from, [&] { return real::sendfile(to, from, offset, count); });
+    auto* const libc = real::sendfile.get();
+    return transfer(to, from, [&] { return libc(to, from, offset, count); });
 }
 EXPORT ssize_t sendfile64(int to, int from, off64_t* offset, size_t count) noexcept {
-    return transfer(to, from, [&] { return real::sendfile64(to, from, offset, count); });
+    auto* const libc = real::sendfile64.get();
+    return transfer(to, from, [&] { return libc(to, from, offset, count); });
 }
 
 EXPORT ssize_t splice(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t count,
                       unsigned flags) {
-    return transfer(from, to, [&] { return real::splice(from, from_offset, to, to_offset, count, flags); });
+    auto* const libc = real::splice.get();
+    return transfer(from, to, [&] { return libc(from, from_offset, to, to_offset, count, flags); });
 }
 
 EXPORT ssize_t preadv2(int fd, const iovec* pieces, int count, off_t offset, int flags) {
+    auto* const libc = real::preadv2.get();
     return read_at_no_offset(fd, pieces, count, offset, flags,
-                             [&] { return real::preadv2(fd, pieces, count, offset, flags); });
+                             [&] { return libc(fd, pieces, count, offset, flags); });
 }
 EXPORT ssize_t preadv64v2(int fd, const iovec* pieces, int count, off64_t offset, int flags) {
+    auto* const libc = real::preadv64v2.get();
     return read_at_no_offset(fd, pieces, count, offset, flags,
-                             [&] { return real::preadv64v2(fd, pieces, count, offset, flags); });
+                             [&] { return libc(fd, pieces, count, offset, flags); });
 }
 
 EXPORT ssize_t pwritev2(int fd, const iovec* pieces, int count, off_t offset, int flags) {
+    auto* const libc = real::pwritev2.get();
     return write_at_no_offset(fd, pieces, count, offset, flags,
-                              [&] { return real::pwritev2(fd, pieces, count, offset, flags); });
+                              [&] { return libc(fd, pieces, count, offset, flags); });
 }
 EXPORT ssize_t pwritev64v2(int fd, const iovec* pieces, int count, off64_t offset, int flags) {
+    auto* const libc = real::pwritev64v2.get();
     return write_at_no_offset(fd, pieces, count, offset, flags,
-                              [&] { return real::pwritev64v2(fd, pieces, count, offset, flags); });
+                              [&] { return libc(fd, pieces, count, offset, flags); });
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
+    auto* const libc = real::ioctl.get();
     std::va_list arguments;
     va_start(arguments, request);
     void* argument = va_arg(arguments, void*);
     va_end(arguments);
-    const auto call = [&] { return real::ioctl(fd, request, argument); };
+    const auto call = [&] { return libc(fd, request, argument); };
     if (request != FIONREAD || !is_ours(fd)) [[likely]]
         return call();
     return shim::settle([&] { return shim::pending_octets(fd, static_cast<int*>(argument)); }, call);

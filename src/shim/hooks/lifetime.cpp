@@ -7,7 +7,8 @@
 #include <cstdarg>
 
 EXPORT int close(int fd) {
-    return shim::close_number(fd, [&] { return real::close(fd); });
+    auto* const call = real::close.get();
+    return shim::close_number(fd, [&] { return call(fd); });
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
@@ -19,15 +20,18 @@ EXPORT void closefrom(int first) noexcept {
 }
 
 EXPORT int dup(int fd) {
-    return shim::duplicate(fd, -1, [&] { return real::dup(fd); });
+    auto* const call = real::dup.get();
+    return shim::duplicate(fd, -1, [&] { return call(fd); });
 }
 
 EXPORT int dup2(int fd, int target) {
-    return shim::duplicate(fd, target, [&] { return real::dup2(fd, target); });
+    auto* const call = real::dup2.get();
+    return shim::duplicate(fd, target, [&] { return call(fd, target); });
 }
 
 EXPORT int dup3(int fd, int target, int flags) {
-    return shim::duplicate(fd, target, [&] { return real::dup3(fd, target, flags); });
+    auto* const call = real::dup3.get();
+    return shim::duplicate(fd, target, [&] { return call(fd, target, flags); });
 }
 
 namespace {
@@ -36,7 +40,11 @@ namespace {
 /// pointer: read as the wider of the two, as glibc does.
 template <class Real>
 int control(const Real& real, int fd, int command, void* argument) {
-    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC) return real(fd, command, argument);
+    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC) {
+        const int result = real(fd, command, argument);
+        if (command == F_SETFD && result == 0) socksify::sys::close_on_exec_changed(fd);
+        return result;
+    }
     return shim::duplicate(fd, -1, [&] { return real(fd, command, argument); });
 }
 

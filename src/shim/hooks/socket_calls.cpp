@@ -26,13 +26,15 @@ EXPORT int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
 }
 
 EXPORT int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
+    auto* const libc = real::getsockopt.get();
     return shim::settle([&] { return shim::getsockopt(fd, level, name, value, size); },
-                        [&] { return real::getsockopt(fd, level, name, value, size); });
+                        [&] { return libc(fd, level, name, value, size); });
 }
 
 EXPORT int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
+    auto* const libc = real::setsockopt.get();
     return shim::settle([&] { return shim::setsockopt(fd, level, name, value, size); },
-                        [&] { return real::setsockopt(fd, level, name, value, size); });
+                        [&] { return libc(fd, level, name, value, size); });
 }
 
 EXPORT int shutdown(int fd, int how) noexcept {
@@ -40,11 +42,13 @@ EXPORT int shutdown(int fd, int how) noexcept {
 }
 
 EXPORT int getsockname(int fd, sockaddr* address, socklen_t* size) {
+    auto* const libc = real::getsockname.get();
     return shim::settle([&] { return shim::getsockname(fd, address, size); },
-                        [&] { return real::getsockname(fd, address, size); });
+                        [&] { return libc(fd, address, size); });
 }
 
 EXPORT int getpeername(int fd, sockaddr* address, socklen_t* size) {
+    auto* const libc = real::getpeername.get();
     return shim::settle([&] { return shim::getpeername(fd, address, size); },
-                        [&] { return real::getpeername(fd, address, size); });
+                        [&] { return libc(fd, address, size); });
 }

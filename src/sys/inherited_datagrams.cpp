@@ -1,0 +1,178 @@
+#include "sys/inherited_datagrams.hpp"
+
+#include "sys/fd_marks.hpp"
+#include "sys/fd_table.hpp"
+#include "sys/keep_errno.hpp"
+#include "sys/real.hpp"
+
+#include <array>
+#include <charconv>
+#include <mutex>
+#include <new>
+#include <unistd.h>
+
+namespace socksify::sys {
+namespace {
+
+constexpr char between_fields = ',', between_records = ';', between_upstreams = '.';
+
+bool is_inheritable(int fd) noexcept {
+    const int flags = real::fcntl(fd, F_GETFD);
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+std::string text_of(const Address& address) {
+    const auto endpoint = to_endpoint(address.get(), address.size);
+    return endpoint ? endpoint->text() : std::string();
+}
+
+/// Nothing is lost by leaving one out but the association.
+bool can_be_written(const Way& way) {
+    return way.destination.text().find_first_of(",;") == std::string::npos;
+}
+
+std::string record_of(int fd, Datagram& datagram) {
+    const std::lock_guard lock(datagram.mutex);
+    const auto* association = datagram.association.load();
+    const auto* peer = datagram.peer.load();
+    const bool has_peer =
+        peer != nullptr && !peer->is_direct && !peer->is_name_server && can_be_written(*peer);
+    if (association == nullptr && !has_peer) return {};
+    const int control = association != nullptr && datagram.control ? datagram.control->fd.load() : -1;
+    std::string record = std::to_string(fd);
+    const auto add = [&record](const std::string& field) { (record += between_fields) += field; };
+    add(std::to_string(datagram.cookie));
+    add(std::to_string(datagram.domain));
+    add(std::to_string(control));
+    add(std::to_string(control >= 0 ? cookie_of(control) : 0));
+    add(control >= 0 ? text_of(association->relay) : "");
+    add(has_peer ? text_of(peer->to) : "");
+    add(has_peer ? peer->destination.text() : "");
+    std::string upstreams;
+    for (const auto upstream : association != nullptr ? association->upstreams : peer->upstreams)
+        (upstreams += std::to_string(upstream)) += between_upstreams;
+    add(upstreams);
+    return record;
+}
+
+template <class Number>
+Number number(std::string_view text) noexcept {
+    Number value{};
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+std::string_view take(std::string_view& text, char end) noexcept {
+    const auto at = std::min(text.find(end), text.size());
+    const auto field = text.substr(0, at);
+    text.remove_prefix(std::min(at + 1, text.size()));
+    return field;
+}
+
+std::optional<Address> address(std::string_view text, int domain) {
+    const auto endpoint = Endpoint::parse(text);
+    return endpoint ? to_address(*endpoint, domain) : std::nullopt;
+}
+
+using Fields = std::array<std::string_view, 9>;
+
+Fields fields_of(std::string_view record) {
+    Fields fields;
+    for (auto& field : fields) field = take(record, between_fields);
+    return fields;
+}
+
+/// All numbers of one description must be known before the first of them is adopted.
+void share(const Fields& fields) {
+    const int fd = number<int>(fields[0]);
+    const auto cookie = number<std::uint64_t>(fields[1]);
+    if (cookie == 0) return;
+    // posix_spawn() may have made others of it.
+    for (const int one : {fd, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (cookie_of(one) == cookie) fd_marks.share(one);
+}
+
+/// One number of the program that this one was.
+void adopt(const Fields& fields) {
+    const int fd = number<int>(fields[0]), domain = number<int>(fields[2]), control = number<int>(fields[3]);
+    const auto cookie = number<std::uint64_t>(fields[1]);
+    if (cookie == 0 || cookie_of(fd) != cookie) return;
+    const bool is_first = !find_datagram(fd);
+    const auto datagram = make_datagram(fd, domain);
+    if (!is_first) return;
+    std::vector<std::size_t> upstreams;
+    for (auto left = fields[8]; !left.empty();)
+        upstreams.push_back(number<std::size_t>(take(left, between_upstreams)));
+    const std::lock_guard lock(datagram->mutex);
+    if (const auto to = address(fields[6], domain)) {
+        const auto destination = Endpoint::parse(fields[7]);
+        if (!destination) return;
+        auto way = std::make_unique<Way>();
+        way->to = way->direct_to = *to;
+        way->destination = *destination;
+        way->upstreams = upstreams;
+        way->header = encode(DatagramHeader{0, *destination});
+        std::unique_ptr<const Way> made = std::move(way);
+        datagram->peer.store(datagram->add_way(made));
+    }
+    const auto relay = address(fields[5], domain);
+    if (!relay || control < 0 || cookie_of(control) != number<std::uint64_t>(fields[4])) return;
+    auto association = std::make_unique<Association>();
+    association->relay = *relay;
+    association->upstreams = std::move(upstreams);
+    auto kept = std::make_shared<Control>(control);
+    fd_marks.set(control, FdMarks::internal);
+    datagram->set_association(std::move(association), std::move(kept));
+}
+
+} // namespace
+
+std::string inheritable_datagrams() {
+    std::string out;
+    for_each_datagram([&](int fd, Datagram& datagram) {
+        if (!is_inheritable(fd) || cookie_of(fd) != datagram.cookie) return;
+        const auto record = record_of(fd, datagram);
+        if (!record.empty()) (out += record) += between_records;
+    });
+    return out.empty() ? out : std::string(inherited_datagrams_variable) + out;
+}
+
+void follow_close_on_exec(Datagram& datagram) noexcept {
+    if (!datagram.control) return;
+    bool inherited = false;
+    for_each_number(datagram, [&](int fd) { inherited = inherited || is_inheritable(fd); });
+    real::fcntl(datagram.control->fd.load(), F_SETFD, inherited ? 0 : FD_CLOEXEC);
+}
+
+void close_on_exec_changed(int fd) noexcept {
+    const auto datagram = find_datagram(fd);
+    if (!datagram) return;
+    const KeepErrno keep;
+    const std::lock_guard lock(datagram->mutex);
+    follow_close_on_exec(*datagram);
+}
+
+} // namespace socksify::sys
+
+namespace socksify::real::detail {
+
+void first_call() noexcept {
+    using namespace socksify::sys;
+    static constinit std::atomic<bool> done{false};
+    if (done.exchange(true)) return;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        std::string_view text(*entry);
+        if (!text.starts_with(inherited_datagrams_variable)) continue;
+        const KeepErrno keep;
+        text.remove_prefix(inherited_datagrams_variable.size());
+        try {
+            for (auto left = text; !left.empty();) share(fields_of(take(left, between_records)));
+            for (auto left = text; !left.empty();) adopt(fields_of(take(left, between_records)));
+        } catch (const std::bad_alloc&) {
+            // What is not known is a plain socket, connected to the relay: what it sends is dropped there.
+        }
+        return;
+    }
+}
+
+} // namespace socksify::real::detail
