@@ -89,6 +89,7 @@ Variables variables_for(const Options& options, const sys::Installation& here, p
     } else if (!options.config.empty()) {
         set.emplace_back("SOCKSIFY_CONFIG", options.config);
     }
+    if (options.listen) set.emplace_back("SOCKSIFY_LISTEN", "1");
     if (!options.log_level.empty()) set.emplace_back("SOCKSIFY_LOG", options.log_level);
     if (!options.log_file.empty()) set.emplace_back("SOCKSIFY_LOG_FILE", options.log_file);
     set.emplace_back("LD_PRELOAD", preload_with(here.preload));

@@ -16,8 +16,9 @@ using Failure = tl::unexpected<std::string>;
 
 Failure wrong_usage(const std::string& why) {
     return Failure(
-        why + "\nUsage: socksify [OPTION…] [--] COMMAND [ARGUMENT…]\n"
-              "Options: -p URL, -c FILE, --relay, -q, -v, -vv, -vvv, -o FILE, --shell, --help, --version");
+        why +
+        "\nUsage: socksify [OPTION…] [--] COMMAND [ARGUMENT…]\n"
+        "Options: -p URL, -c FILE, --relay, -l, -q, -v, -vv, -vvv, -o FILE, --shell, --help, --version");
 }
 
 std::string absolute(const std::string& path) {
@@ -41,7 +42,8 @@ bool can_be_written(const std::string& path) {
 }
 
 enum Long : int { relay = 256, shell, help, version };
-constexpr std::array<option, 5> long_options{{{"relay", no_argument, nullptr, Long::relay},
+constexpr std::array<option, 6> long_options{{{"listen", no_argument, nullptr, 'l'},
+                                              {"relay", no_argument, nullptr, Long::relay},
                                               {"shell", no_argument, nullptr, Long::shell},
                                               {"help", no_argument, nullptr, Long::help},
                                               {"version", no_argument, nullptr, Long::version},
@@ -57,7 +59,7 @@ tl::expected<Options, std::string> parse_options(int count, char** arguments) {
     opterr = 0;
     const auto show = [&](Options::Show what) { options.show = what; };
     for (int found = 0;
-         (found = getopt_long(count, arguments, "+:p:c:o:qv", long_options.data(), nullptr)) != -1;) {
+         (found = getopt_long(count, arguments, "+:p:c:o:lqv", long_options.data(), nullptr)) != -1;) {
         switch (found) {
         case 'p':
             if (*optarg == '\0') return wrong_usage("-p wants the URL of a proxy");
@@ -68,6 +70,7 @@ tl::expected<Options, std::string> parse_options(int count, char** arguments) {
             options.config = absolute(optarg);
             ways += " -c";
             break;
+        case 'l': options.listen = true; break;
         case 'o': options.log_file = absolute(optarg); break;
         case 'q': quiet = true; break;
         case 'v': ++verbosity; break;
@@ -113,6 +116,7 @@ Without: by the rules in $SOCKSIFY_CONFIG, else ~/.config/socksify/socksify.json
 else through $SOCKSIFY_PROXY or $ALL_PROXY; if there is none of them, nothing leaves.
 
 Also:
+  -l, --listen  the command's listeners too: they take connections at the proxy's address, except on loopback
   -v         each decision and its reason on standard error; -vv and -vvv tell more
   -q         nothing at all, not even errors
   -o FILE    tell it to FILE instead

@@ -12,6 +12,7 @@ struct Options {
 
     Show show = Show::nothing;
     bool relay = false;
+    bool listen = false;   ///< -l
     std::string proxy;     ///< -p
     std::string config;    ///< -c: an absolute path to a file that can be read
     std::string log_level; ///< -v, -q: a value of SOCKSIFY_LOG; empty: as it is

@@ -60,6 +60,15 @@ Decision route(const Config& config, const Query& query) noexcept {
     return {&config.otherwise, by_default};
 }
 
+std::optional<Decision> route_listener(const Config& config, const Query& query) noexcept {
+    if (config.loopback != Loopback::rules && is_loopback(query)) return route(config, query);
+    const Target target(query.host);
+    for (std::size_t i = 0; i < config.rules.size(); ++i)
+        if (!config.rules[i].operations.empty() && matches(config.rules[i], query, target))
+            return Decision{&config.rules[i].action, static_cast<int>(i)};
+    return {};
+}
+
 NameAnswer answer_name(const Config& config, const Host& name, std::string_view program) noexcept {
     constexpr auto answer = [](bool only_direct) {
         return only_direct ? NameAnswer::locally : NameAnswer::from_pool;

@@ -27,6 +27,10 @@ struct Decision {
 /// A connection to 0.0.0.0 or :: is loopback: the kernel takes them for this machine.
 Decision route(const Config& config, const Query& query) noexcept;
 
+/// As `route`, of a socket that listens: only a rule that speaks of listeners ("operation": "bind"), or
+/// "loopback". Nothing if there is none.
+std::optional<Decision> route_listener(const Config& config, const Query& query) noexcept;
+
 enum class NameAnswer : std::uint8_t { locally, from_pool };
 
 /// When a program asks for `name`, port and protocol are not known yet. `locally` only if each connection to

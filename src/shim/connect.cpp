@@ -3,6 +3,7 @@
 #include "shim/datagrams.hpp"
 #include "shim/dial.hpp"
 #include "shim/dns_stream.hpp"
+#include "shim/kind.hpp"
 #include "shim/name_server.hpp"
 #include "shim/route.hpp"
 #include "sys/datagram.hpp"
@@ -20,11 +21,27 @@ namespace {
 namespace log = sys::log;
 using sys::Socket;
 
+/// What the destination sees as its peer, if the proxy has told: many say zeros, or repeat what they were
+/// asked.
+sys::Address local_of(const Dial& dial, const sys::Address& peer, int domain) {
+    const auto bound = dial.bound();
+    const auto destination = sys::to_endpoint(peer.get(), peer.size);
+    if (bound.port == 0 || bound.host.is_name() || bound.host.is_unspecified() || bound.host.is_loopback())
+        return {};
+    if (destination && destination->host.unmapped() == bound.host.unmapped()) return {};
+    return sys::to_address({bound.host.unmapped(), bound.port}, domain).value_or(sys::Address{});
+}
+
 /// Carries a parked connect() to its end.
 class ParkedConnect final : public sys::worker::Task {
 public:
-    ParkedConnect(std::shared_ptr<sys::Parked> parked, Dial dial)
-        : parked_(std::move(parked)), dial_(std::move(dial)) {}
+    ParkedConnect(std::shared_ptr<sys::Parked> parked, Dial dial, const sys::Address& peer, int domain,
+                  bool is_direct)
+        : parked_(std::move(parked)),
+          dial_(std::move(dial)),
+          peer_(peer),
+          domain_(domain),
+          is_direct_(is_direct) {}
 
     sys::worker::Wait run() override {
         if (cancelled()) return {.over = true};
@@ -32,7 +49,9 @@ public:
     }
     void finish() noexcept override {
         if (cancelled()) return;
-        dial_.error() == 0 ? parked_->unpark() : parked_->fail(dial_.error());
+        if (dial_.error() != 0) return parked_->fail(dial_.error());
+        const auto local = is_direct_ ? sys::Address{} : local_of(dial_, peer_, domain_);
+        parked_->unpark(local, is_direct_ ? Socket::no_upstream : dial_.upstream());
     }
     void abandon(int error) noexcept override {
         dial_.abandon(error);
@@ -48,31 +67,10 @@ public:
 private:
     std::shared_ptr<sys::Parked> parked_;
     Dial dial_;
+    sys::Address peer_;
+    int domain_;
+    bool is_direct_;
 };
-
-int option(int fd, int name) noexcept {
-    int value = -1;
-    socklen_t size = sizeof value;
-    return real::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
-}
-
-/// What a socket is.
-struct Kind {
-    int domain;
-    policy::Protocol protocol; ///< as the rules know it
-    bool is_plain_udp;         ///< not UDP-Lite, which the rules take for UDP, but which no proxy carries
-};
-
-/// Nothing, with errno, if that can't be told. A raw socket is below TCP and UDP, whatever its protocol's
-/// number.
-std::optional<Kind> kind_of(int fd) noexcept {
-    const int domain = option(fd, SO_DOMAIN);
-    const int type = domain >= 0 ? option(fd, SO_TYPE) : -1;
-    const int ip_protocol = type >= 0 ? option(fd, SO_PROTOCOL) : -1;
-    if (ip_protocol < 0) return {};
-    return Kind{domain, type == SOCK_RAW ? policy::Protocol::other : protocol_of(ip_protocol),
-                type == SOCK_DGRAM && ip_protocol == IPPROTO_UDP};
-}
 
 /// What is no socket is the kernel's to refuse. Of a socket that can't be told what it is, nothing may leave.
 bool is_no_socket() noexcept { return errno == EBADF || errno == ENOTSOCK; }
@@ -113,6 +111,10 @@ Verdict<> connect_again(int fd, const Socket& socket) {
     }
     case Socket::State::connected:
         return socket.second_connect_succeeds.exchange(false) ? Verdict<>::done(0) : Verdict<>::fail(EISCONN);
+    case Socket::State::bound:
+        sys::fds::forget_socket(fd);
+        return Verdict<>::pass(); // to connect, not to listen
+    case Socket::State::listening: return Verdict<>::fail(EISCONN);
     case Socket::State::failed: break;
     }
     // Once more the error, or, if SO_ERROR has taken it, the kernel's word for that; the next connect()
@@ -137,7 +139,8 @@ Verdict<> disconnect(int fd) {
 /// Parks `fd` and hands `make_dial(parked)` to the worker. Fails with `outcome`, or with what kept it from
 /// that.
 template <class MakeDial>
-Verdict<> park(int fd, const sys::Address& peer, int domain, int outcome, MakeDial make_dial) {
+Verdict<> park(int fd, const sys::Address& peer, int domain, bool is_direct, int outcome,
+               MakeDial make_dial) {
     if (!sys::worker::ready()) return Verdict<>::fail(errno);
     auto parked = sys::Parked::park(fd, peer, domain);
     if (!parked) return Verdict<>::fail(errno);
@@ -151,7 +154,8 @@ Verdict<> park(int fd, const sys::Address& peer, int domain, int outcome, MakeDi
             parked->restore();
             return Verdict<>::fail(dial->error());
         }
-        task = std::unique_ptr<sys::worker::Task>(connect = new ParkedConnect(parked, std::move(*dial)));
+        task = std::unique_ptr<sys::worker::Task>(
+            connect = new ParkedConnect(parked, std::move(*dial), peer, domain, is_direct));
         if (sys::worker::post(task)) return Verdict<>::fail(outcome);
         error = errno;
     } catch (const std::bad_alloc&) {
@@ -196,7 +200,7 @@ Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Ro
                     {number, domain, blocking, std::move(parked)});
     };
     if (!is_blocking(flags))
-        return park(fd, peer, domain, EINPROGRESS, [&](const auto& parked) {
+        return park(fd, peer, domain, route.direct, EINPROGRESS, [&](const auto& parked) {
             auto dial = dial_on(parked->hidden(), false, parked);
             // On the program's own thread, so that getsockname() tells the port at once, and what fails at
             // once says so at once.
@@ -211,7 +215,7 @@ Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Ro
     Abandoning unless_over(dial);
     if (const int stopped = drive(dial, patience); stopped != 0) {
         // As in the kernel, the program's wait is over but the connect() is not.
-        return park(fd, peer, domain, stopped, [&](const auto& parked) {
+        return park(fd, peer, domain, route.direct, stopped, [&](const auto& parked) {
             unless_over.release();
             dial.move_to(parked->hidden(), parked);
             return std::move(dial);
@@ -221,6 +225,10 @@ Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Ro
     const auto cookie = sys::cookie_of(fd);
     const sys::SocketRef entry(Socket::State::connected, cookie, peer, domain);
     entry.unseen().over_unix = dial.carrier().domain == AF_UNIX;
+    if (!route.direct) {
+        entry.unseen().local = local_of(dial, peer, domain);
+        entry.unseen().upstream = dial.upstream();
+    }
     sys::fds::put(fd, entry);
     unless_over.release();
     sys::peers::remember(cookie, peer);
@@ -282,7 +290,7 @@ Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int f
     auto endpoint = sys::to_endpoint(address, size);
     if (!has_no_family && !endpoint) return as_it_is;
     const auto socket = sys::find_socket(fd);
-    const bool is_stand_in = socket && socket->state != Socket::State::connected;
+    const bool is_stand_in = socket && socket->is_stand_in();
     // To a stream's connect() under way the address means nothing; to the stand-in it would mean something.
     if (is_stand_in && (flags & MSG_FASTOPEN) == 0) return Verdict<Send>::done(Send::to_connected);
     const auto kind = is_stand_in ? Kind{socket->domain, policy::Protocol::tcp, false} : kind_of(fd);

@@ -129,6 +129,13 @@ void Dial::abandon(int error) noexcept {
     }
 }
 
+void Dial::await_peer() noexcept {
+    handshake_->await_peer();
+    awaits_peer_ = true;
+    deadline_ = Clock::time_point::max();
+    state_ = State::shaking;
+}
+
 Dial::Wait Dial::wait(std::uint32_t events) const {
     return sys::worker::Wait{.fd = carrier_.fd, .events = events, .deadline = deadline_};
 }
@@ -143,8 +150,10 @@ void Dial::end(int error) {
     else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
     if (purpose_ == Purpose::probe) return;
     if (error == 0)
-        log::line(Level::info, "%s: connected %s%s after %.1f ms", destination_.text().c_str(),
-                  purpose_ == Purpose::direct ? "directly" : "via ",
+        log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(),
+                  purpose_ == Purpose::direct ? "connected directly"
+                  : purpose_ == Purpose::bind ? (awaits_peer_ ? "a peer via " : "listens via ")
+                                              : "connected via ",
                   purpose_ == Purpose::direct ? "" : config().name.c_str(), milliseconds_since(started_));
     else
         log::line(Level::info, "%s: failed after %.1f ms: %s", destination_.text().c_str(),
@@ -154,7 +163,8 @@ void Dial::end(int error) {
 /// Only to a proxy that has just let us in. Best while the program waits for its command's answer: a process
 /// that lives for one connection may be gone soon after.
 void Dial::start_probe_if_claimed() {
-    if (!claim_ || purpose_ != Purpose::connect || !handshake_ || plan_.exchange != Exchange::command) return;
+    const bool asks_for_the_program = purpose_ == Purpose::connect || purpose_ == Purpose::bind;
+    if (!claim_ || !asks_for_the_program || !handshake_ || plan_.exchange != Exchange::command) return;
     if (handshake_->phase() != Phase::command && handshake_->phase() != Phase::over) return;
     if (start_probe(rules_, upstream_, *claim_, handshake_->method(), question_)) claim_.reset();
 }
@@ -456,7 +466,7 @@ void Dial::on_shaken() {
             log::line(Level::info, "%s: %s", config().name.c_str(), name_of(handshake_->failure()));
         return on_question_shaken(false);
     }
-    learn();
+    if (!awaits_peer_) learn();
     const auto failure = handshake_->failure();
     // Pipelined, it got no such answer in that time.
     const bool came_soon = Clock::now() < deadline_ - config().handshake_timeout + config().discover_timeout;
@@ -469,6 +479,8 @@ void Dial::on_shaken() {
     log::line(Level::info, "%s: %s%s%s", config().name.c_str(), name_of(failure),
               failure == Failure::command_refused ? ": " : "",
               failure == Failure::command_refused ? describe(handshake_->reply()).data() : "");
+    if (awaits_peer_) // nobody has come, or the proxy is gone
+        return end(failure == Failure::command_refused ? to_errno(handshake_->reply()) : ECONNABORTED);
     if (plan_.pipelined && policy::may_be_for_pipelining(failure, relied_on_features_))
         return try_sequentially();
     if (purpose_ == Purpose::associate && failure == Failure::command_refused && !as_ipv4_ &&
@@ -581,9 +593,11 @@ bool Dial::make_plan() {
     }
     relied_on_features_ = known.features != nullptr;
 
+    const auto command = associates                  ? Command::udp_associate
+                         : purpose_ == Purpose::bind ? Command::bind
+                                                     : Command::connect;
     const auto plan =
-        policy::make_plan(upstream, known, associates ? Command::udp_associate : Command::connect,
-                          associates ? Endpoint{} : destination_, only_method);
+        policy::make_plan(upstream, known, command, associates ? Endpoint{} : destination_, only_method);
     plan_ = plan.handshake;
     fast_open_ = plan.fast_open;
     is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&

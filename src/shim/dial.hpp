@@ -40,7 +40,8 @@ public:
         connect,   ///< to the destination, through one of `upstreams`
         direct,    ///< to the destination, a name that is to be resolved here
         associate, ///< UDP ASSOCIATE by one of `upstreams`; `destination` is for the log
-        probe,     ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
+        bind,  ///< BIND by one of `upstreams`; `destination` is DST: the only peer, or zeros, and the port
+        probe, ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
     };
     /// How a probe asks. It begins pipelined, to see whether the proxy takes that, and goes on to the next
     /// where the answer leaves something open (doc/wire.md, "Pipelining").
@@ -76,8 +77,12 @@ public:
     [[nodiscard]] int error() const noexcept { return error_; }
     [[nodiscard]] bool has_failed() const noexcept { return state_ == State::over && error_ != 0; }
     [[nodiscard]] const Carrier& carrier() const noexcept { return carrier_; }
-    /// Of Purpose::associate, once over without an error: where the proxy takes datagrams, as it said; often
-    /// zeros.
+    /// The proxy that it has used.
+    [[nodiscard]] std::size_t upstream() const noexcept { return upstream_; }
+    /// Of Purpose::bind, once over without an error: goes on, until the peer has come, however long it takes.
+    void await_peer() noexcept;
+    /// Once over without an error: BND as the proxy said it, often zeros. Of Purpose::associate, where it
+    /// takes datagrams; of Purpose::bind, where it listens, and after await_peer() who has come.
     [[nodiscard]] Endpoint bound() const noexcept { return handshake_ ? handshake_->bound() : Endpoint{}; }
 
 private:
@@ -142,6 +147,7 @@ private:
     bool may_block_ = true;
     bool as_ipv4_ =
         false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is
+    bool awaits_peer_ = false;
     bool postponed_ = false; // a name must be looked up, and this is no time to block
     int error_ = 0;
     Clock::time_point started_ = Clock::now();

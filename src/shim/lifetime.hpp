@@ -22,8 +22,7 @@ int close_number(int fd, Close close_it) {
         return -1;
     }
     if ((marks & sys::FdMarks::stand_in) != 0)
-        if (const auto socket = sys::find_socket(fd);
-            socket && socket->state != sys::Socket::State::connected) {
+        if (const auto socket = sys::find_socket(fd); socket && socket->is_stand_in()) {
             sys::forget_datagram(fd);
             return socket->parked->close_number(fd, close_it);
         }
@@ -53,7 +52,7 @@ extern constinit sys::Mutex two_parked_mutex; ///< taken before the locks of two
 inline bool share_a_parked(int fd, int other) {
     const auto one = sys::find_socket(fd);
     const auto two = one ? sys::find_socket(other) : sys::SocketRef();
-    return two && one->state != sys::Socket::State::connected && one->parked == two->parked;
+    return two && one->is_stand_in() && one->parked == two->parked;
 }
 
 /// `make` duplicates `fd` and gives the new number or -1; `target` is the number that it ends first (dup2,
@@ -68,7 +67,7 @@ int duplicate(int fd, int target, Make make) {
     const bool ends_another = target >= 0 && target != fd;
     const auto made = [&] {
         const auto socket = sys::find_socket(fd);
-        if (socket && socket->state != sys::Socket::State::connected) {
+        if (socket && socket->is_stand_in()) {
             try {
                 return socket->parked->add_number(fd, make);
             } catch (const std::bad_alloc&) {

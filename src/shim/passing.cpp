@@ -15,7 +15,7 @@ using State = sys::Socket::State;
 int number_to_pass(int fd) {
     for (;;) {
         const auto socket = sys::find_socket(fd);
-        if (!socket || socket->state == State::connected) return fd;
+        if (!socket || !socket->is_stand_in()) return fd;
         if (socket->state == State::failed) return socket->parked->hidden();
         pollfd stand_in{fd, POLLOUT, 0};
         if (real::poll(&stand_in, nfds_t{1}, -1) < 0) return -1;

@@ -30,8 +30,9 @@ constexpr std::string_view config = "SOCKSIFY_CONFIG=";
 
 /// What the next process finds its rules, and its voice, by. That they lie below HOME needs no HOME: where
 /// this process found them is handed on as SOCKSIFY_CONFIG.
-constexpr std::array<std::string_view, 7> needed{
-    preload, config, "SOCKSIFY_PROXY=", "SOCKSIFY_LOG=", "SOCKSIFY_LOG_FILE=", "ALL_PROXY=", "all_proxy="};
+constexpr std::array<std::string_view, 8> needed{
+    preload,      config,      "SOCKSIFY_PROXY=", "SOCKSIFY_LISTEN=", "SOCKSIFY_LOG=", "SOCKSIFY_LOG_FILE=",
+    "ALL_PROXY=", "all_proxy="};
 
 /// Statically linked, part of every Debian, and harmless: dpkg runs it after each library.
 bool opens_no_sockets(std::string_view program) noexcept { return program == "/usr/sbin/ldconfig"; }

@@ -1,6 +1,7 @@
 #include "shim/socket_calls.hpp"
 
 #include "shim/datagrams.hpp"
+#include "shim/listening.hpp"
 #include "shim/route.hpp"
 #include "sys/fd_marks.hpp"
 #include "sys/parked.hpp"
@@ -67,7 +68,7 @@ Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) 
             return answer(socket->error.exchange(0), value, size);
         }
     }
-    if (socket->state == State::connected) {
+    if (!socket->is_stand_in()) {
         if (!socket->over_unix) return Verdict<>::pass();
         if (level == SOL_SOCKET && name == SO_PROTOCOL) return answer(IPPROTO_TCP, value, size);
         return is_below(level) ? answer(0, value, size) : Verdict<>::pass();
@@ -83,7 +84,7 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
     if (level == SOL_SOCKET && name == SO_SNDTIMEO) sys::send_timeout_in_use();
     const auto socket = sys::find_socket(fd);
     if (!socket) return Verdict<>::pass();
-    if (socket->state == State::connected)
+    if (!socket->is_stand_in())
         return socket->over_unix && is_below(level) ? Verdict<>::done(0) : Verdict<>::pass();
     const int result = real::setsockopt(socket->parked->hidden(), level, name, value, size);
     return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
@@ -92,7 +93,10 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
 Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {
     const auto socket = sys::find_socket(fd);
     if (!socket) return Verdict<>::pass();
-    const int described = socket->state == State::connected ? fd : socket->parked->hidden();
+    if (socket->state == State::bound || socket->state == State::listening)
+        return answer(listening_address(fd, *socket), address, size);
+    if (socket->local.size != 0) return answer(socket->local, address, size);
+    const int described = socket->is_stand_in() ? socket->parked->hidden() : fd;
     sys::Address local;
     local.size = sizeof local.storage;
     if (real::getsockname(described, reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0)
@@ -145,7 +149,11 @@ Verdict<ssize_t> transfer_after_failure(int fd) {
 
 Verdict<> shutdown(int fd, int how) {
     const auto socket = sys::find_socket(fd);
-    if (!socket || socket->state == State::connected) return Verdict<>::pass();
+    if (socket && socket->state == State::listening && how != SHUT_WR) {
+        socket->listener->listener()->close(); // it listens no more
+        sys::fds::forget_socket(fd);
+    }
+    if (!socket || !socket->is_stand_in()) return Verdict<>::pass();
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return Verdict<>::fail(EINVAL);
     if (socket->state == State::failed) return Verdict<>::fail(ENOTCONN);
     // In the kernel, either direction of a connect() under way ends it (inet_shutdown, TCP_SYN_SENT).

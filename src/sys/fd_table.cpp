@@ -2,6 +2,7 @@
 
 #include "sys/fd_marks.hpp"
 #include "sys/keep_errno.hpp"
+#include "sys/listener.hpp"
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
@@ -45,7 +46,8 @@ struct SocketTable {
     }
     void drop(Socket* one) noexcept {
         if (one == nullptr || one->users_.fetch_sub(1) != 1 || !one->alive_.exchange(false)) return;
-        one->parked.reset(); // without the lock: it may own descriptors
+        one->parked.reset(); // without the lock: they may own descriptors
+        one->listener.reset();
         const std::lock_guard lock(mutex);
         one->next_free_ = std::exchange(free, one);
     }
@@ -94,6 +96,8 @@ SocketRef::SocketRef(Socket::State state, std::uint64_t cookie, const Address& p
     socket_->domain = domain;
     socket_->over_unix = false;
     socket_->parked = std::move(parked);
+    socket_->local = {};
+    socket_->upstream = Socket::no_upstream;
     socket_->second_connect_succeeds.store(false);
     socket_->error.store(0);
     socket_->alive_.store(true);
@@ -128,8 +132,8 @@ SocketRef find(int fd) noexcept {
 void put(int fd, const SocketRef& socket) noexcept {
     if (!is_in_table(fd)) return;
     table.put(fd, socket);
-    if (socket->state == Socket::State::connected) fd_marks.clear(fd, FdMarks::stand_in);
-    else fd_marks.set(fd, FdMarks::stand_in);
+    if (socket->is_stand_in()) fd_marks.set(fd, FdMarks::stand_in);
+    else fd_marks.clear(fd, FdMarks::stand_in);
     fd_marks.set(fd, FdMarks::known); // last: whoever sees it sees the others
 }
 
@@ -154,6 +158,14 @@ void copy(int from, int to) noexcept {
     forget(to);
     if (!fd_marks.has(from, FdMarks::known)) return;
     if (const auto socket = table.acquire(from)) put(to, socket);
+}
+
+std::vector<std::pair<int, SocketRef>> all(bool (*wanted)(const Socket&)) {
+    std::vector<std::pair<int, SocketRef>> found;
+    for (int fd = 0; fd <= table.highest.load(); ++fd)
+        if (auto socket = table.acquire(fd); socket && wanted(*socket))
+            found.emplace_back(fd, std::move(socket));
+    return found;
 }
 
 void visit_in_child(void (*visit)(const Socket&)) {

@@ -21,9 +21,11 @@
 #include <memory>
 #include <sys/epoll.h>
 #include <utility>
+#include <vector>
 
 namespace socksify::sys {
 
+class ListenerUse;
 class Parked;
 
 struct Socket {
@@ -31,20 +33,33 @@ struct Socket {
         connected, ///< through a proxy, to `peer`
         parked,    ///< a non-blocking connect() is under way: see parked.hpp
         failed,    ///< it came to nothing: `error` waits to be asked for
+        bound,     ///< by bind(), and a proxy will be asked should it listen; `local` is what it was bound to
+        listening, ///< its peers come through a proxy: see listener.hpp
     };
     State state = State::connected;
     std::uint64_t cookie = 0;       ///< of the description that the numbers refer to in this state
-    Address peer;                   ///< what the program gave to connect()
+    Address peer;                   ///< what the program gave to connect(), or who was accepted
     int domain = 0;                 ///< AF_INET or AF_INET6, as the program made the socket
     bool over_unix = false;         ///< of `connected`: the description is an AF_UNIX stream to the proxy
     std::shared_ptr<Parked> parked; ///< of `parked` and `failed`; set before the entry is put into the table
+    /// What the other side of the proxy knows it by, where the proxy has told; else of size 0.
+    Address local{};
+    std::size_t upstream = no_upstream; ///< of `connected`: which proxy, where that is known
+    std::shared_ptr<const ListenerUse>
+        listener{}; ///< of `listening`, and of `bound` if the proxy listens already
     /// After a non-blocking connect(): the kernel lets the next connect() succeed once before it says
     /// EISCONN.
     mutable std::atomic<bool> second_connect_succeeds{false};
     /// Of `failed`: SO_ERROR, until somebody has read it.
     mutable std::atomic<int> error{0};
 
+    static constexpr std::size_t no_upstream = SIZE_MAX;
+
     Socket() = default;
+    /// Whether the number refers to a stand-in of `parked`.
+    [[nodiscard]] bool is_stand_in() const noexcept {
+        return state == State::parked || state == State::failed;
+    }
 
 private:
     friend class SocketRef;
@@ -100,6 +115,9 @@ void forget(int fd) noexcept;
 void forget_socket(int fd) noexcept;
 /// `to` has become a duplicate of `from`.
 void copy(int from, int to) noexcept;
+
+/// The sockets for which `wanted` holds, with a number each. Throws std::bad_alloc.
+std::vector<std::pair<int, SocketRef>> all(bool (*wanted)(const Socket&));
 
 /// In the child of a fork, when it has one thread only: calls `visit(const Socket&)` for each number that has
 /// one.

@@ -6,6 +6,8 @@
 #include "sys/real.hpp"
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
 
 namespace socksify::sys {
 namespace {
@@ -65,6 +67,39 @@ void close_internal(int fd) noexcept {
     if (fd < 0) return;
     fd_marks.clear(fd, FdMarks::internal);
     real::close(fd);
+}
+
+namespace {
+
+constinit Mutex own_mutex{LockRank::own_descriptors};
+constinit OwnDescriptor* first_own = nullptr; // under own_mutex
+
+} // namespace
+
+void OwnDescriptor::reset(int fd) noexcept {
+    const int former = fd_;
+    {
+        const std::lock_guard lock(own_mutex);
+        if (former >= 0) {
+            (before_ != nullptr ? before_->next_ : first_own) = next_;
+            if (next_ != nullptr) next_->before_ = before_;
+        }
+        fd_ = fd;
+        if (fd >= 0) {
+            next_ = first_own;
+            before_ = nullptr;
+            if (next_ != nullptr) next_->before_ = this;
+            first_own = this;
+        }
+    }
+    if (fd >= 0) at_fork_in_child(close_in_child);
+    const KeepErrno keep;
+    close_internal(former);
+}
+
+void OwnDescriptor::close_in_child() {
+    for (auto* own = std::exchange(first_own, nullptr); own != nullptr; own = own->next_)
+        close_internal(std::exchange(own->fd_, -1));
 }
 
 bool is_internal(int fd) noexcept { return fd_marks.has(fd, FdMarks::internal); }

@@ -43,6 +43,27 @@ bool make_pair(int (&pair)[2]) noexcept;
 /// Moves `fd` there. The new number, or `fd` itself if it can't be moved; either way it is internal from now
 /// on.
 int make_internal(int fd) noexcept;
+/// An internal descriptor that is this process's alone: a child of fork() has it closed, so that what the
+/// parent ends is at an end.
+class OwnDescriptor {
+public:
+    OwnDescriptor() noexcept = default;
+    ~OwnDescriptor() { reset(); }
+    OwnDescriptor(const OwnDescriptor&) = delete;
+    OwnDescriptor& operator=(const OwnDescriptor&) = delete;
+
+    /// Ends the one that it has, and takes `fd`, which is internal, or -1 for none.
+    void reset(int fd = -1) noexcept;
+    [[nodiscard]] int get() const noexcept { return fd_; }
+
+private:
+    static void close_in_child();
+
+    int fd_ = -1;
+    OwnDescriptor* next_ = nullptr; // of all that have one
+    OwnDescriptor* before_ = nullptr;
+};
+
 /// Ends an internal descriptor.
 void close_internal(int fd) noexcept;
 /// Whether the program has no business with this number: its close() gets EBADF, as if nothing were there.

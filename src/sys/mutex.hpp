@@ -20,6 +20,7 @@ enum class LockRank : unsigned {
     features,
     upstreams,
     worker,
+    own_descriptors,
     limit,
     memory,
     count

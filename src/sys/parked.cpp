@@ -241,8 +241,10 @@ void Parked::give_back_descriptions() noexcept {
     });
 }
 
-void Parked::unpark() noexcept {
+void Parked::unpark(const Address& local, std::size_t upstream) noexcept {
     const std::lock_guard lock(mutex_);
+    connected_.unseen().local = local;
+    connected_.unseen().upstream = upstream;
     if (outcome_ != nullptr) outcome_->store(0);
     unpark_locked();
 }

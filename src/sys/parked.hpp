@@ -49,8 +49,9 @@ public:
     /// own).
     void replace_hidden(int fd) noexcept;
 
-    /// The handshake is over: each number refers to `hidden` again, with `to_peer` remembered.
-    void unpark() noexcept;
+    /// The handshake is over: each number refers to `hidden` again, with its peer remembered; `local` and
+    /// `upstream` as in Socket.
+    void unpark(const Address& local, std::size_t upstream) noexcept;
     /// The handshake came to nothing: `error` is kept for SO_ERROR.
     void fail(int error) noexcept;
     /// After `fail`, once the program has read the error or calls connect() again: the numbers get their own,

@@ -131,6 +131,8 @@ Rules usable(policy::Config config, std::string source) {
     rules.config = std::move(config);
     rules.source = std::move(source);
     rules.program = own_path();
+    const char* listen = Environment()("SOCKSIFY_LISTEN");
+    rules.listen = listen != nullptr && std::strcmp(listen, "1") == 0;
     rules.usable = true;
     return rules;
 }

@@ -13,6 +13,7 @@ struct Rules {
     std::string source; ///< the file, or the variable that held a URL; for people
     std::string file; ///< absolute path of the file that they were read from, or should have been; else empty
     std::string program; ///< absolute path of the running executable; empty if it can't be told
+    bool listen = false; ///< $SOCKSIFY_LISTEN is 1: listeners too go where connections would
     /// Whether these are rules that somebody wrote. Otherwise everything is refused (with ENETUNREACH), and
     /// `problems` says why, a line each.
     bool usable = false;

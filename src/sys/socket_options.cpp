@@ -114,6 +114,16 @@ std::chrono::microseconds send_timeout(int fd) noexcept {
     return timeout.count() == 0 ? none : timeout;
 }
 
+void copy_options(int from, int to) noexcept {
+    for (const int name : {SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO, SO_SNDTIMEO,
+                           SO_RCVLOWAT, SO_MARK, SO_TIMESTAMP})
+        copy_option(from, to, SOL_SOCKET, name);
+    for (const int name : {TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT,
+                           TCP_CONGESTION, TCP_SYNCNT, TCP_NOTSENT_LOWAT})
+        copy_option(from, to, IPPROTO_TCP, name);
+    copy_buffer_sizes(from, to);
+}
+
 int open_like(int fd, int domain) noexcept {
     const int flags = real::fcntl(fd, F_GETFL);
     if (flags < 0) return -1;
@@ -121,13 +131,8 @@ int open_like(int fd, int domain) noexcept {
         return real::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, domain == AF_UNIX ? 0 : IPPROTO_TCP);
     });
     if (other < 0) return -1;
-    for (const int name : {SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO, SO_SNDTIMEO,
-                           SO_RCVLOWAT, SO_MARK, SO_BINDTODEVICE, SO_REUSEADDR, SO_TIMESTAMP})
-        copy_option(fd, other, SOL_SOCKET, name);
-    for (const int name : {TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT,
-                           TCP_CONGESTION, TCP_SYNCNT, TCP_NOTSENT_LOWAT})
-        copy_option(fd, other, IPPROTO_TCP, name);
-    copy_buffer_sizes(fd, other);
+    for (const int name : {SO_BINDTODEVICE, SO_REUSEADDR}) copy_option(fd, other, SOL_SOCKET, name);
+    copy_options(fd, other);
     if (real::fcntl(other, F_SETFL, flags) == 0) return other;
     const KeepErrno keep;
     real::close(other);

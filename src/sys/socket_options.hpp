@@ -37,6 +37,8 @@ bool some_handler_interrupts() noexcept;
 /// once the program has set it on some socket (`send_timeout_in_use`).
 std::chrono::microseconds send_timeout(int fd) noexcept;
 void send_timeout_in_use() noexcept;
+/// Gives `to` those options of `from` that a socket has for its own traffic; not where it is bound to.
+void copy_options(int from, int to) noexcept;
 /// A TCP socket of `domain`, or a stream of AF_UNIX, with the options and flags of `fd`. -1 with errno.
 int open_like(int fd, int domain) noexcept;
 

@@ -25,7 +25,7 @@ from destinations import (
     TFTP_FILE,
     WEB_ROOT,
 )
-from lab import FAR, PROG, UNREACHABLE
+from lab import FAR, PROG, PROXY_FAR_SIDE, UNREACHABLE
 from machine import SOMEBODY, Finished
 from world import STATE
 
@@ -100,6 +100,7 @@ class Client:
     environment: dict = field(default_factory=dict)
     timeout: float = 20  # seconds
     uses: str = ""  # see `features`; names and ipv6 are seen in the command
+    visited_by: str = ""  # it is a server, and this command on `far` is its client; `check` looks at that one
     as_bare: str = ""  # how connecting fails: where the SOCKS server tells that, status and words must be as bare
 
     @property
@@ -120,6 +121,8 @@ class Client:
         ipv6          destinations by IPv6 address, or with no other
         half-close    one direction goes on when the other has been closed
         datagrams     UDP
+        bind          BIND: somebody connects to the program
+        again         BIND can have a port that it had a moment ago, though a connection has just ended there
         refusal       where there is no connection, there is no success first and then a closed one
         capabilities  the program's file has some, and ld.so preloads nothing into such a one unless root runs it
         """
@@ -172,6 +175,38 @@ REVERSE_PROXY = (
 )
 
 
+
+
+def visited(how: str, many: int, port: int, path: str) -> dict:
+    """Of a server on `port`: that so many visitors on `far` are served, who go to the proxy's address."""
+    return {
+        "check": prints(f"{many} of {many}\n"),
+        "environment": {"SOCKSIFY_LISTEN": "1"},
+        "uses": "bind again" if many > 1 else "bind",
+        "visited_by": f"{PYTHON} {SCRIPTS}/visitors.py {how} {many} {PROXY_FAR_SIDE.v4} {port} {path}",
+        "timeout": 40,
+    }
+
+
+def servers() -> list["Client"]:
+    """Servers that are reached at the proxy's address, each by one peer, by many in a row, and by many at once."""
+    hello = "mkdir www; echo hello >www/hello;"
+    kinds = (
+        ("ncat -l -k", "ncat -l -k -4 {port} --exec /bin/cat", ""),
+        ("python http.server", f"sh -c '{hello} exec {PYTHON} -m http.server -d www {{port}}'", "/hello"),
+        ("node http", f"node {SCRIPTS}/http_server.mjs {{port}}", "/"),
+        ("python asyncio server", f"{PYTHON} {SCRIPTS}/asyncio_server.py 0.0.0.0 {{port}}", ""),
+        ("forked workers", f"{PYTHON} {SCRIPTS}/forking_server.py {{port}}", ""),
+    )
+    ways = (("one peer", "in-a-row", 1), ("100 in a row", "in-a-row", 100), ("50 at once", "at-once", 50))
+    all_ways = ((kind, way) for kind in kinds for way in ways)
+    # A port of its own for each: some servers' kernels keep one for a minute.
+    return [
+        Client(f"listens, {name}, {words}", command.format(port=port), **visited(how, many, port, path))
+        for port, ((name, command, path), (words, how, many)) in enumerate(all_ways, 8080)
+    ]
+
+
 def said_by(host: str) -> str:
     """That a script of the page at /page.html was fetched and run (destinations.py)."""
     return rf"said by {host}[\s\S]*"
@@ -198,6 +233,23 @@ CLIENTS = [
     Client("curl from an address and a port of its own",
            f"{CURL} --interface {PROG.v4} --local-port 40000-40100 http://web.far.test/hello", prints(HELLO), "web"),
     Client("curl ftp", f"{CURL} ftp://ftp.far.test/hello", prints(HELLO), "web ftp"),
+    # Active FTP: the server connects back, to the address and the port that the proxy listens on (BIND).
+    Client("ftp active, curl with EPRT", f"{CURL} --ftp-port - ftp://{V4}/hello", prints(HELLO), "web ftp", uses="bind"),
+    Client("ftp active, curl with EPRT by name", f"{CURL} --ftp-port - ftp://ftp.v4.far.test/hello", prints(HELLO),
+           "web ftp", uses="bind"),
+    Client("ftp active, curl with EPRT by IPv6 address", f"{CURL} --ftp-port - ftp://[{V6}]/hello", prints(HELLO),
+           "web ftp", uses="bind"),
+    Client("ftp active, curl with PORT", f"{CURL} --ftp-port - --disable-eprt ftp://{V4}/hello", prints(HELLO),
+           "web ftp", uses="bind"),
+    Client("ftp active, curl 10 MB", f"{CURL} --ftp-port - -o big ftp://ftp.v4.far.test/big", copies(BIG, "big"),
+           "web ftp", uses="bind"),
+    Client("ftp active, lftp", f"lftp -c 'set ftp:passive-mode off; open ftp://{V4}; mirror / www'",
+           copies(BIG, "www/big"), "web ftp", uses="bind"),
+    Client("ftp active, lftp, 3 connections",
+           "lftp -c 'set ftp:passive-mode off; open ftp://ftp.v4.far.test; mirror --parallel=3 / www'",
+           copies(BIG, "www/big"), "web ftp", uses="bind"),
+    Client("ftp active, python ftplib", f"{PYTHON} {SCRIPTS}/active_ftp.py ftp.v4.far.test {V4} {V6}",
+           prints(HELLO * 3), "web ftp", uses="bind"),
     # Other programs that fetch: wget blocks; aria2c uses epoll; lftp resolves in a child process, lynx too, and it asks
     # connect() again whether it is connected; apt runs methods under another user, which ask for SRV records.
     Client("wget", "wget -q -O - http://web.far.test/hello", prints(HELLO), "web", core=True),
@@ -359,7 +411,8 @@ CLIENTS = [
            without="datagrams"),
     Client("ping", f"ping -c1 -W1 {V4}", fails, uses="capabilities"),
     Client("ping -6", f"ping -6 -c1 -W1 {V6}", fails, uses="capabilities"),
-    Client("curl ftp, active", f"{CURL} --ftp-port - ftp://ftp.far.test/hello", fails, "web ftp"),
+    # Servers, which listen at the proxy
+    *servers(),
     # A name is answered without a question to anybody, also where a program puts it to a name server by itself.
     Client("getent", "getent ahosts web.far.test", says(POOL)),
     Client("dig", "dig +short +tries=1 +time=1 web.far.test", says(POOL)),

@@ -90,6 +90,7 @@ def danted(server: SocksServer, lab: Lab, build: Path) -> list[Daemon]:
         socksmethod: {"username" if server.password else "none"}
         client pass {{ from: 0/0 to: 0/0 }}
         socks pass {{ from: 0/0 to: 0/0 protocol: tcp udp }}
+        socks pass {{ from: 0/0 to: 0/0 command: bindreply udpreply }}
         """
     )
     return [server.daemon(lab, ["danted", "-f", str(config), "-p", str(STATE / "danted.pid")])]
@@ -118,27 +119,27 @@ _ALL = "refused unreachable"
 
 # fmt: off
 SERVERS = [
-    SocksServer("relay", relay, tells=_ALL, everything=True),
-    SocksServer("relay-password", relay, tells=_ALL, password=True),
+    SocksServer("relay", relay, tells=_ALL, everything=True, settings={"features": {"bind": True}}),
+    SocksServer("relay-password", relay, tells=_ALL, password=True, lacks="bind"),
     # Where the relay has no IPv4 address, a datagram of an IPv4 socket cannot get there.
-    SocksServer("relay-ipv6", relay, tells=_ALL, family=6, lacks="datagrams"),
-    SocksServer("relay-by-user", relay, tells=_ALL, password=True, client=SOMEBODY, lacks="capabilities"),
+    SocksServer("relay-ipv6", relay, tells=_ALL, family=6, lacks="bind datagrams"),
+    SocksServer("relay-by-user", relay, tells=_ALL, password=True, client=SOMEBODY, lacks="bind capabilities"),
     # The relay as a lesser server
-    SocksServer("relay-featureless", relay, tells=_ALL, settings={"features": {"list_features": False}}),
-    SocksServer("relay-silent", relay, tells=_ALL, settings={"test_behaviour": {"list_features": "silence"}}),
-    SocksServer("relay-fast-open", relay, tells=_ALL, settings={"features": {"fast_open": True}}),
-    SocksServer("relay-fast-open-password", relay, tells=_ALL, password=True,
+    SocksServer("relay-featureless", relay, tells=_ALL, settings={"features": {"list_features": False}}, lacks="bind"),
+    SocksServer("relay-silent", relay, tells=_ALL, settings={"test_behaviour": {"list_features": "silence"}}, lacks="bind"),
+    SocksServer("relay-fast-open", relay, tells=_ALL, lacks="bind", settings={"features": {"fast_open": True}}),
+    SocksServer("relay-fast-open-password", relay, tells=_ALL, password=True, lacks="bind",
                 settings={"features": {"fast_open": True}}),
-    SocksServer("relay-nameless", relay, tells=_ALL, lacks="names", settings={"features": {"names": False}}),
-    SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="ipv6", settings={"features": {"ipv6": False}}),
+    SocksServer("relay-nameless", relay, tells=_ALL, lacks="bind names", settings={"features": {"names": False}}),
+    SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="bind ipv6", settings={"features": {"ipv6": False}}),
     # What people run
     # It hears a destination from that port alone that was sent to.
-    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True, lacks="other-ports"),
-    SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True, lacks="other-ports"),
-    SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams"),
-    SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams",
+    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True, lacks="other-ports again"),
+    SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True, lacks="other-ports again"),
+    SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams bind"),
+    SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams bind",
                 password=True),
-    SocksServer("ssh-D", openssh, ("ssh",), needs="ssh", lacks="datagrams"),
-    SocksServer("shadowsocks", shadowsocks, ("ss-local", "ss-server"), lacks="half-close refusal"),
+    SocksServer("ssh-D", openssh, ("ssh",), needs="ssh", lacks="datagrams bind"),
+    SocksServer("shadowsocks", shadowsocks, ("ss-local", "ss-server"), lacks="half-close refusal bind"),
 ]
 # fmt: on

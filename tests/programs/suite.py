@@ -186,12 +186,29 @@ class Suite:
         CASE.mkdir()
         os.chown(CASE, user.uid, user.gid)
         self.lab.leaks.take()
-        if client:
+        if client and client.visited_by:
+            end = self._run_visited(argv, client, user)
+        elif client:
             end = self.lab.prog.run(argv, CASE, client.environment, user, client.stdin, client.timeout)
         else:
             end = self.lab.prog.run(argv, CASE)
         self.lab.prog.kill_all()
         return end, self.lab.leaks.take()
+
+    def _run_visited(self, argv: list[str], client: Client, user: Account) -> Finished:
+        """Runs a server on `prog`, and on `far` those who visit it. What they say counts, if it outlives them."""
+        log = CASE / "server.log"
+        with log.open("wb") as out:
+            server = self.lab.prog.start(argv, CASE, client.environment, user, stdout=out, stderr=out)
+        end = self.lab.far.run(shlex.split(client.visited_by), timeout=client.timeout)
+        died = server.poll()
+        self.lab.prog.kill_all()
+        server.wait()
+        if died is not None:
+            end.status = 1
+            end.stderr += f"the server has ended with status {died}\n"
+        end.stderr += log.read_text(errors="replace")
+        return end
 
 
 def _words(end: Finished) -> str:

@@ -22,6 +22,9 @@ EXPORT long syscall(long number, ...) {
     for (auto& argument : a) argument = va_arg(list, long);
     va_end(list);
     switch (number) {
+    case SYS_accept4:
+        return ::accept4(as<int>(a[0]), as<sockaddr*>(a[1]), as<socklen_t*>(a[2]), as<int>(a[3]));
+    case SYS_bind: return ::bind(as<int>(a[0]), as<const sockaddr*>(a[1]), as<socklen_t>(a[2]));
     case SYS_close: return ::close(as<int>(a[0]));
     case SYS_close_range: return ::close_range(as<unsigned>(a[0]), as<unsigned>(a[1]), as<int>(a[2]));
     case SYS_connect: return ::connect(as<int>(a[0]), as<const sockaddr*>(a[1]), as<socklen_t>(a[2]));
@@ -43,6 +46,7 @@ EXPORT long syscall(long number, ...) {
         return ::setsockopt(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]), as<const void*>(a[3]),
                             as<socklen_t>(a[4]));
     case SYS_ioctl: return ::ioctl(as<int>(a[0]), as<unsigned long>(a[1]), as<void*>(a[2]));
+    case SYS_listen: return ::listen(as<int>(a[0]), as<int>(a[1]));
     case SYS_read: return ::read(as<int>(a[0]), as<void*>(a[1]), as<size_t>(a[2]));
     case SYS_readv: return ::readv(as<int>(a[0]), as<const iovec*>(a[1]), as<int>(a[2]));
     case SYS_recvfrom:
@@ -76,6 +80,9 @@ EXPORT long syscall(long number, ...) {
     case SYS_socketpair: return ::socketpair(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]), as<int*>(a[3]));
     case SYS_shutdown: return ::shutdown(as<int>(a[0]), as<int>(a[1]));
     case SYS_socket: return ::socket(as<int>(a[0]), as<int>(a[1]), as<int>(a[2]));
+#ifdef SYS_accept
+    case SYS_accept: return ::accept(as<int>(a[0]), as<sockaddr*>(a[1]), as<socklen_t*>(a[2]));
+#endif
 #ifdef SYS_dup2
     case SYS_dup2: return ::dup2(as<int>(a[0]), as<int>(a[1]));
 #endif

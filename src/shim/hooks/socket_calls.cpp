@@ -17,14 +17,6 @@ EXPORT int socketpair(int domain, int type, int protocol, int* pair) noexcept {
     return result;
 }
 
-EXPORT int accept(int fd, sockaddr* address, socklen_t* size) {
-    return shim::begun(real::accept(fd, address, size));
-}
-
-EXPORT int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
-    return shim::begun(real::accept4(fd, address, size, flags));
-}
-
 EXPORT int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
     auto* const libc = real::getsockopt.get();
     return shim::settle([&] { return shim::getsockopt(fd, level, name, value, size); },

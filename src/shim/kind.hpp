@@ -1,0 +1,20 @@
+// What a socket is, as the rules know it.
+#pragma once
+
+#include "policy/config.hpp"
+
+#include <optional>
+
+namespace socksify::shim {
+
+struct Kind {
+    int domain;
+    policy::Protocol protocol; ///< as the rules know it
+    bool is_plain_udp;         ///< not UDP-Lite, which the rules take for UDP, but which no proxy carries
+};
+
+/// Nothing, with errno, if that can't be told. A raw socket is below TCP and UDP, whatever its protocol's
+/// number.
+std::optional<Kind> kind_of(int fd) noexcept;
+
+} // namespace socksify::shim

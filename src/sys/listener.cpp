@@ -1,0 +1,135 @@
+#include "sys/listener.hpp"
+
+#include "sys/internal_fds.hpp"
+#include "sys/keep_errno.hpp"
+#include "sys/mutex.hpp"
+#include "sys/real.hpp"
+
+#include <cstring>
+#include <linux/filter.h>
+#include <sys/mman.h>
+
+namespace socksify::sys {
+
+std::shared_ptr<Listener> Listener::make(const Address& local) {
+    std::shared_ptr<Listener> listener(new Listener(local));
+    void* marks = mmap(nullptr, sizeof(Marks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                       0); // zeros: none
+    if (marks == MAP_FAILED) return {};
+    listener->marks_ = static_cast<Marks*>(marks);
+    int pair[2];
+    const bool made = [&] {
+        const RoomAboveSoftLimit room;
+        return real::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0;
+    }();
+    if (!made) return {};
+    for (int i = 0; i < 2; ++i) listener->queue_[i] = make_internal(pair[i]);
+    listener->owner_ = getpid();
+    listener->forks_before_ = fork_count();
+    return listener;
+}
+
+Listener::~Listener() {
+    const KeepErrno keep;
+    for (const int fd : queue_) close_internal(fd);
+    if (marks_ != nullptr) munmap(marks_, sizeof(Marks));
+}
+
+bool Listener::open_door(int fd) noexcept {
+    door_.size = sizeof door_.storage;
+    if (real::getsockname(fd, reinterpret_cast<sockaddr*>(&door_.storage), &door_.size) != 0) return false;
+    const auto bound = to_endpoint(door_.get(), door_.size);
+    if (!bound || !bound->host.is_unspecified()) return true;
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&door_.storage);
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&door_.storage);
+    int v6only = 0;
+    socklen_t size = sizeof v6only;
+    if (door_.family() == AF_INET6 &&
+        (real::getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size) != 0 || v6only != 0)) {
+        v6->sin6_addr = in6addr_loopback;
+        return true;
+    }
+    const auto port = door_.family() == AF_INET ? v4->sin_port : v6->sin6_port;
+    door_ = {};
+    v4->sin_family = AF_INET;
+    v4->sin_port = port;
+    v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    door_.size = sizeof *v4;
+    return true;
+}
+
+bool Listener::put(int connection, const Address& peer) const noexcept {
+    iovec piece{const_cast<Address*>(&peer), sizeof peer};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    auto* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof connection);
+    std::memcpy(CMSG_DATA(part), &connection, sizeof connection);
+    return real::sendmsg(queue_[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof peer;
+}
+
+Arrival Listener::take() const noexcept {
+    Arrival arrival;
+    iovec piece{&arrival.peer, sizeof arrival.peer};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    // At the program's limit there would be no number for it, and the kernel would drop the connection.
+    const RoomAboveSoftLimit room;
+    if (real::recvmsg(queue_[1], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof arrival.peer) return {};
+    const auto* part = CMSG_FIRSTHDR(&message);
+    if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
+        std::memcpy(&arrival.fd, CMSG_DATA(part), sizeof arrival.fd);
+    return arrival;
+}
+
+bool Listener::takes_for_knock(const Address& from) const noexcept {
+    const auto source = to_endpoint(from.get(), from.size);
+    const auto door = to_endpoint(door_.get(), door_.size);
+    // A knock comes from the address that it goes to.
+    if (!source || !door || source->host.unmapped() != door->host.unmapped()) return false;
+    const auto bit = bit_of(source->port);
+    return (mark_of(source->port).fetch_and(~bit) & bit) != 0;
+}
+
+void Listener::close() noexcept {
+    if (!is_own()) return;                                             // its agreement is the parent's
+    if (forks_before_ != fork_count() && agreement == nullptr) return; // a child may have the socket still
+    closed_.store(true, std::memory_order_release);
+    worker::wake();
+}
+
+bool close_to_others(int fd) noexcept {
+    constexpr std::uint32_t loopback = 1; // its interface's number, in every network namespace
+    // What one of this machine's addresses sends to another comes in by the loopback interface, too.
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_IFINDEX)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, loopback, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    const sock_fprog program{static_cast<unsigned short>(std::size(code)), code};
+    return real::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
+void open_to_others(int fd) noexcept {
+    const KeepErrno keep;
+    const int ignored = 0;
+    real::setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof ignored);
+}
+
+void stay_closed_to_others(int fd) noexcept {
+    const int on = 1;
+    real::setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
+}
+
+} // namespace socksify::sys

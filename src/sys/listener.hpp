@@ -1,0 +1,120 @@
+// A listening socket of the program's whose peers come through a proxy.
+//
+// Goal: poll, select and epoll report the program's fd readable exactly when accept() will succeed, in every
+// process that shares it; none of the three is hooked, and nothing is copied.
+//
+// How: the description stays the program's own and really listens, on the address that the program bound, but
+// takes connections from this machine alone (a filter drops all others). The worker has the agreement with
+// the proxy. For each peer that comes it
+//
+//   1. puts the connection into `queue`, an AF_UNIX pair that all processes share which share the listener,
+//   2. knocks: connects a socket of this machine to the program's.
+//
+// accept() takes the knock, knows it by its port, and puts the connection under the number that the kernel
+// gave. So readiness and backlog are the kernel's own. Knocks and connections need not match one by one:
+// there is a connection for each knock, and any knock may stand for any of them. A port is a knock's only
+// while it is marked as one in memory that the processes share, and each mark counts once: as long as the
+// knock waits, the kernel gives its port to nobody else.
+//
+// Ownership: the fd table's entries share one ListenerUse, the worker's tasks the Listener. When the last
+// number is closed in the process that called listen(), the agreement ends, unless another process may have
+// the socket still. fork(): children share queue, marks and socket, and may accept what the parent's worker
+// brings. The agreement ends with the process that made it.
+#pragma once
+
+#include "sys/address.hpp"
+#include "sys/worker.hpp"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <unistd.h>
+
+namespace socksify::sys {
+
+/// A peer's connection, on its way to accept().
+struct Arrival {
+    int fd = -1; ///< the receiver's; -1: there is none
+    Address peer;
+};
+
+class Listener {
+public:
+    /// `local` is where the proxy listens, as getsockname() shows it. Null, with errno, if descriptors or
+    /// memory can't be had. Throws std::bad_alloc.
+    static std::shared_ptr<Listener> make(const Address& local);
+    ~Listener();
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+    [[nodiscard]] const Address& local() const noexcept { return local_; }
+
+    /// Whether this process has made it, and not one that it was forked from.
+    [[nodiscard]] bool is_own() const noexcept { return getpid() == owner_; }
+
+    /// What carries on the agreement with the proxy, until listen() gives it to the worker.
+    std::unique_ptr<worker::Task> agreement;
+
+    /// Where to knock: at `fd`, which listens now. False with errno.
+    bool open_door(int fd) noexcept;
+    [[nodiscard]] const Address& door() const noexcept { return door_; }
+
+    // The worker's side.
+
+    /// Puts a connection into the queue; `connection` stays the caller's. False with errno.
+    bool put(int connection, const Address& peer) const noexcept;
+    void expect_knock(std::uint16_t port) const noexcept { mark_of(port).fetch_or(bit_of(port)); }
+    void forget_knock(std::uint16_t port) const noexcept { mark_of(port).fetch_and(~bit_of(port)); }
+    std::atomic<int> knocks{0}; ///< that wait
+    std::atomic<int> most{1};   ///< that may: listen()'s backlog
+    /// Nobody can accept any more.
+    [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+
+    // accept()'s side.
+
+    /// Whether what came from `from` is a knock. It isn't one the next time.
+    [[nodiscard]] bool takes_for_knock(const Address& from) const noexcept;
+    /// The next connection, close-on-exec.
+    [[nodiscard]] Arrival take() const noexcept;
+
+    /// The last number in this process is gone.
+    void close() noexcept;
+
+private:
+    using Marks = std::array<std::atomic<std::uint64_t>, 65536 / 64>;
+    explicit Listener(const Address& local) : local_(local) {}
+    static std::uint64_t bit_of(std::uint16_t port) noexcept { return std::uint64_t{1} << (port % 64); }
+    [[nodiscard]] std::atomic<std::uint64_t>& mark_of(std::uint16_t port) const noexcept {
+        return (*marks_)[port / 64];
+    }
+
+    Address local_;
+    Address door_;
+    Marks* marks_ = nullptr; // shared with children
+    int queue_[2] = {-1, -1};
+    pid_t owner_ = -1;
+    unsigned forks_before_ = 0;
+    std::atomic<bool> closed_{false};
+};
+
+/// What the fd table has of a Listener: it goes with the last number.
+class ListenerUse {
+public:
+    explicit ListenerUse(std::shared_ptr<Listener> listener) noexcept : listener_(std::move(listener)) {}
+    ~ListenerUse() { listener_->close(); }
+    ListenerUse(const ListenerUse&) = delete;
+    ListenerUse& operator=(const ListenerUse&) = delete;
+    [[nodiscard]] const std::shared_ptr<Listener>& listener() const noexcept { return listener_; }
+
+private:
+    std::shared_ptr<Listener> listener_;
+};
+
+/// From now on `fd` takes connections from this machine alone. False with errno.
+bool close_to_others(int fd) noexcept;
+/// Undoes it: nobody listens yet.
+void open_to_others(int fd) noexcept;
+/// Makes it final, whatever the program does with its socket's filters.
+void stay_closed_to_others(int fd) noexcept;
+
+} // namespace socksify::sys
