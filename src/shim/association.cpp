@@ -132,6 +132,7 @@ int conclude(int fd, Datagram& datagram, const Dial& dial, const std::shared_ptr
              const Errand& errand) {
     const auto fail = [&](int error) {
         control->close();
+        datagram.control.reset();
         datagram.stage.store(Stage::none);
         datagram.queue.clear();
         return error;
@@ -189,7 +190,10 @@ public:
           carried_(carried),
           control_(std::move(control)),
           dial_(std::move(dial)) {}
-    ~AssociateTask() override { sys::close_internal(carried_); }
+    ~AssociateTask() override {
+        datagram_->carried.store(-1);
+        sys::close_internal(carried_);
+    }
     AssociateTask(const AssociateTask&) = delete;
     AssociateTask& operator=(const AssociateTask&) = delete;
 
@@ -213,6 +217,7 @@ private:
     void give_up() noexcept {
         const std::lock_guard lock(datagram_->mutex);
         control_->close();
+        datagram_->control.reset();
         datagram_->stage.store(Stage::none);
         datagram_->queue.clear();
     }
@@ -261,6 +266,7 @@ public:
         if (!control_) return;
         const sys::KeepErrno keep;
         control_->close();
+        datagram_.control.reset();
         datagram_.stage.store(Stage::none);
     }
     Unfinished(const Unfinished&) = delete;
@@ -286,6 +292,7 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     Unfinished unfinished(datagram, control);
     Dial dial(Dial::Purpose::associate, sys::rules(), way.upstreams, way.destination,
               {control->fd.load(), domain, false, {}});
+    datagram.control = control;
     datagram.stage.store(Stage::under_way);
     if (blocks) {
         // What other threads send meanwhile waits for us.
@@ -309,6 +316,7 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
         sys::close_internal(carried);
         throw;
     }
+    datagram.carried.store(carried);
     if (!sys::worker::post(task)) return errno;
     unfinished.release();
     return 0;

@@ -80,8 +80,14 @@ void DatagramTable::renew_in_child() {
         one->is_watched.store(false);
         if (one->control) one->control->is_watched.store(false);
         if (one->stage.load() != Datagram::Stage::under_way) continue;
+        // It is the parent's alone: so are its connection, and the worker's number and count.
         one->stage.store(Datagram::Stage::none);
         one->queue.clear();
+        if (one->control) one->control->close();
+        one->control.reset();
+        const int carried = one->carried.exchange(-1);
+        close_internal(carried);
+        if (carried >= 0) one->users_.fetch_sub(1);
     }
 }
 

@@ -16,6 +16,14 @@ def through_both(name: str, victim: str, **more) -> list[Case]:
 
 FAMILIES = (("IPv4", "{echo} 4"), ("IPv6", "{echo6} 6"), ("IPv4-mapped", "{mapped} 6"), ("IPv4 on AF_INET6", "{echo} 6"))
 
+BY_IPV6 = [
+    Case(f"datagrams / {how}, {family}{blocking}, relay by IPv6", f"udp_calls {how} {destination}{blocking}", proxy_host=PROXY_V6)
+    for family, destination in FAMILIES
+    if destination.endswith("6")  # an AF_INET socket does not get there
+    for how in ("connected", "unconnected")
+    for blocking in ("", " nonblocking")
+]
+
 CALLS = [
     case
     for family, destination in FAMILIES
@@ -154,6 +162,14 @@ def _woken_by_refusal(*, connects: bool, asks: bool) -> str:
 _BOTH = (True, False)
 WOKEN_BY_END = "".join(_woken_by_end(connects=connects, blocking=blocking) for connects in _BOTH for blocking in _BOTH)
 WOKEN_BY_REFUSAL = "".join(_woken_by_refusal(connects=connects, asks=asks) for connects in _BOTH for asks in _BOTH)
+FORKED_EARLY = """
+bind = 0
+sendto = 5
+recvfrom = 5 'hello' from 203.0.113.80:7, 16 octets
+close = 0
+bind = 0
+child 0
+"""
 DIRECT = {"rules": [{"destination": "203.0.113.81/32", "protocol": "udp", "route": "direct"}]}
 ALL_DIRECT = {"rules": [{"protocol": "udp", "route": "direct"}]}
 SHORT = (b"", b"\0", b"\0\0\0", b"\0\0\0\1\x7f\0\0\1\0", b"\0\0\0\3\xffabc", b"\0\0\0\x09garbage garbage garbage")
@@ -201,6 +217,7 @@ PROXIES = [
     _to_a("the proxy ends", Datagrams(most=2), "ends {echo}", ENDS),
     _to_a("the proxy ends, non-blocking", Datagrams(most=2), "ends {echo} nonblocking", ENDS),
     _to_a("the proxy ends, and nothing is sent", Datagrams(most=1), "woken_by_end {echo}", WOKEN_BY_END),
+    _to_a("forked early", Datagrams(wait=0.3), "forked_early {echo}", FORKED_EARLY),
     _to_a("bound again", Datagrams(), "bound_again {echo}", "over"),
     Case(
         "datagrams / the proxy ends, and nothing is sent, IPv6",
@@ -321,6 +338,7 @@ EXEC = [
 
 CASES = [
     *CALLS,
+    *BY_IPV6,
     *EXEC,
     *BATCHES,
     *through_both("several at once", "udp_calls several {echo}"),

@@ -3,6 +3,7 @@
 
 #include <netdb.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 
 using namespace victim;
 
@@ -137,6 +138,36 @@ void woken_by_end(const Arguments& words) {
         }
 }
 
+/// DESTINATION: forked while the association is under way. The child has no part in it: when the parent is
+/// done with the socket, its port is free.
+void forked_early(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    int fd = udp_socket(to.family(), SOCK_NONBLOCK);
+    Address local = to;
+    std::memset(&local.storage, 0, sizeof local.storage);
+    local.storage.ss_family = static_cast<sa_family_t>(to.family());
+    told("bind", bind(fd, local.get(), local.size));
+    getsockname(fd, local.get(), &local.size);
+    told("sendto", sendto(fd, "hello", 5, 0, to.get(), to.size));
+    std::array<int, 2> ends{};
+    if (pipe(ends.data()) != 0) give_up("no pipe");
+    const pid_t child = fork();
+    if (child == 0) {
+        close(fd);
+        close(ends[1]);
+        char octet;
+        _exit(read(ends[0], &octet, 1) == 0 ? 0 : 1); // until the parent has looked
+    }
+    receive(fd);
+    told("close", close(fd));
+    fd = udp_socket(to.family());
+    told("bind", bind(fd, local.get(), local.size));
+    close(ends[1]);
+    int status = -1;
+    waitpid(child, &status, 0);
+    say("child %d", status);
+}
+
 /// DESTINATION: a port that was bound to is free as soon as its socket is closed.
 void bound_again(const Arguments& words) {
     const auto to = address_of(words[0]);
@@ -225,6 +256,7 @@ int main(int argc, char** argv) {
                 {"woken_by_refusal", woken_by_refusal, 1},
                 {"woken_by_end", woken_by_end, 1},
                 {"bound_again", bound_again, 1},
+                {"forked_early", forked_early, 1},
                 {"stranger", stranger, 1},
                 {"once", once, 1},
                 {"on_one_socket", on_one_socket, 1},
