@@ -178,8 +178,8 @@ def measure(scene):
         for process in (destination, *(one for several in processes.values() for one in several)):
             for pid in tree(process.pid):
                 os.sched_setaffinity(pid, range(os.cpu_count() or 1))
-        over_direct("bulk upwards", "send", 100 if quick else 500, rounds=rounds, port=DISCARD, cpu=None)
-        over_direct("bulk downwards", "receive", 100 if quick else 500, rounds=rounds, port=CHARGEN, cpu=None)
+        over_direct("bulk upwards", "send", 100 if quick else 300, rounds=rounds, port=DISCARD, cpu=None)
+        over_direct("bulk downwards", "receive", 100 if quick else 300, rounds=rounds, port=CHARGEN, cpu=None)
         for row in rows:
             row.digits = 3
 
@@ -195,11 +195,11 @@ def measure(scene):
                 return run
 
             subjects = {server.name: sample(server) for server in all_servers}
-            rows.append(Row(name, "µs", medians(subjects, 3 if quick else 7), digits=0))
+            rows.append(Row(name, "µs", medians(subjects, 3 if quick else 5), digits=0))
 
         processor_time("processor time of a connect", "connects", 1000 if quick else 4000)
-        processor_time("processor time of a MiB upwards", "send", 500 if quick else 2000, DISCARD)
-        processor_time("processor time of a MiB downwards", "receive", 500 if quick else 2000, CHARGEN)
+        processor_time("processor time of a MiB upwards", "send", 300 if quick else 600, DISCARD)
+        processor_time("processor time of a MiB downwards", "receive", 300 if quick else 600, CHARGEN)
         for row in rows:
             row.note = beside_the_best(row)
 
