@@ -502,6 +502,11 @@ std::shared_ptr<Listener> listener_of(int fd) noexcept {
     return socket && socket->state == Socket::State::listening ? socket->listener->listener() : nullptr;
 }
 
+void drop(int taken) noexcept {
+    sys::fds::forget(taken);
+    real::close(taken);
+}
+
 int admit(const Listener& listener, int taken, sys::Address& from) {
     const sys::KeepErrno keep;
     if (!listener.takes_for_knock(from)) return 0; // somebody of this machine's

@@ -37,14 +37,15 @@ std::shared_ptr<sys::Listener> listener_of(int fd) noexcept;
 /// 0.
 int admit(const sys::Listener& listener, int taken, sys::Address& from);
 
+/// Ends what `admit` has let in.
+void drop(int taken) noexcept;
+
 /// `real_accept(address, size)` is accept() or accept4(). A cancellation passes through.
 template <class RealAccept>
 int accept(int fd, sockaddr* address, socklen_t* size, RealAccept real_accept) {
     const auto listener = listener_of(fd);
     if (!listener) [[likely]]
         return real_accept(address, size);
-    if (address != nullptr && (sys::is_nowhere(size) || static_cast<int>(*size) < 0))
-        return errno = sys::is_nowhere(size) ? EFAULT : EINVAL, -1;
     for (;;) {
         sys::Address from;
         from.size = sizeof from.storage;
@@ -53,8 +54,15 @@ int accept(int fd, sockaddr* address, socklen_t* size, RealAccept real_accept) {
         const int error = admit(*listener, taken, from);
         if (error == EAGAIN) continue;
         if (error != 0) return errno = error, -1;
-        if (address != nullptr) sys::put_address(from, address, size);
-        return taken;
+        if (address == nullptr) return taken;
+        const bool has_size = !sys::is_nowhere(size);
+        if (has_size && static_cast<int>(*size) >= 0) {
+            sys::put_address(from, address, size);
+            return taken;
+        }
+        // As in the kernel, a connection that can't be told of is lost.
+        drop(taken);
+        return errno = has_size ? EINVAL : EFAULT, -1;
     }
 }
 

@@ -29,6 +29,7 @@ class Far:
     async def _start_destinations(self) -> None:
         for host in ("203.0.113.80", "2001:db8:80::80"):
             await listen(echo, host, 7)
+            await listen(caller, host, 21)
         for host in ("203.0.113.80", "2001:db8:80::80", "203.0.113.81", "2001:db8:80::81"):
             Port(echo_datagram, host, 7)
         await self._loop.create_datagram_endpoint(NameServer, local_addr=(NAMESERVER, 53))
@@ -43,6 +44,44 @@ async def listen(serve: Callable, host: str, port: int = 0) -> asyncio.Server:
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await pump(reader, writer)
     writer.close()
+
+
+async def caller(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Comes to whom it is told to, as an FTP server does, and says as what: a line VERB HOST:PORT TIMES each time."""
+    here = writer.get_extra_info("sockname")[0]
+    while line := (await reader.readline()).decode():
+        verb, where, times = line.split()
+        host, port = where.rsplit(":", 1)
+        for _ in range(int(times)):
+            peer, to_peer = await come(host.strip("[]"), int(port), here)
+            own_host, own_port = to_peer.get_extra_info("sockname")[:2]
+            if verb == "leave":
+                to_peer.close()
+            else:
+                if verb == "greet":
+                    to_peer.write(b"hello")
+                task = asyncio.ensure_future(echo(peer, to_peer))
+                _callers.add(task)
+                task.add_done_callback(_callers.discard)
+            told = f"[{own_host}]:{own_port}" if ":" in own_host else f"{own_host}:{own_port}"
+            writer.write(f"{told}\n".encode())
+    writer.close()
+
+
+async def come(host: str, port: int, here: str) -> Streams:
+    """Between two peers of BIND nobody listens, and who has come as the port closes is sent away."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, port, local_addr=(here, 0))
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.02)
+            continue
+        await asyncio.sleep(0.1)
+        if not writer.is_closing():
+            return reader, writer
+
+
+_callers: set[asyncio.Task] = set()
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -24,6 +24,7 @@ def relay(build: Path) -> list[str] | None:
         "listen": [f"{PROXY_V4}:{PORT}", f"[{PROXY_V6}]:{PORT}"],
         "insecure_open": True,  # on this scene there is nobody else
         "guard_own_host": False,  # the destinations are on the relay's own machine
+        "features": {"bind": True},
         "log": {"level": "warning"},
     }
     config.write_text(json.dumps(settings))
@@ -52,6 +53,7 @@ def danted(build: Path, port: int = PORT) -> list[str] | None:
         socksmethod: none
         client pass {{ from: 0/0 to: 0/0 }}
         socks pass {{ from: 0/0 to: 0/0 protocol: tcp udp }}
+        socks pass {{ from: 0/0 to: 0/0 command: bindreply udpreply }}
         """
     )
     return [program, "-f", str(config), "-p", str(STATE / "danted.pid")]

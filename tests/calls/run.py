@@ -28,6 +28,7 @@ import cases_dns
 import cases_faults
 import cases_features
 import cases_life
+import cases_listening
 import cases_names
 import cases_refused
 import cases_udp
@@ -47,6 +48,7 @@ CASES = [
     *cases_names.CASES,
     *cases_refused.CASES,
     *cases_life.CASES,
+    *cases_listening.CASES,
     *cases_udp.CASES,
     *cases_wrong.CASES,
     *cases_faults.CASES,

@@ -172,6 +172,19 @@ TEST_CASE("loopback comes before all rules, under each of its names") {
     CHECK(rule_for(with_rules(all), {"128.0.0.1"}) == 0);
 }
 
+TEST_CASE("a listener obeys only rules that speak of listeners") {
+    const auto config = with_rules(
+        R"({"route": "a"}, {"operation": "bind", "port": "8000-8999", "route": "b"}, {"operation": ["connect", "bind"], "port": 21, "route": "direct"})");
+    const auto listener = [&](const char* host, std::uint16_t port) {
+        return route_listener(config, {*Host::parse(host), port, Operation::bind, Protocol::tcp, ""});
+    };
+    REQUIRE(listener("0.0.0.0", 8080));
+    CHECK(listener("0.0.0.0", 8080)->rule == 1);
+    CHECK(listener("::", 21)->rule == 2);
+    CHECK(!listener("0.0.0.0", 0));
+    CHECK(listener("127.0.0.1", 8080)->rule == by_loopback);
+}
+
 TEST_CASE("binding to every address is not loopback") {
     const auto config = with_rules(R"({"operation": "bind", "route": "a"})");
     CHECK(rule_for(config, {"0.0.0.0", 0, Operation::bind}) == 0);

@@ -1,0 +1,274 @@
+// A program that listens beside a connection of its own, as FTP in active mode does: it tells the server
+// where, and the server comes (far.py, `caller`). CALLER is that server.
+#include "victim.hpp"
+
+#include <atomic>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/wait.h>
+#include <thread>
+
+using namespace victim;
+
+namespace {
+
+Address name_of(int fd, decltype(getsockname)* name) {
+    Address address;
+    address.size = sizeof address.storage;
+    if (name(fd, address.get(), &address.size) != 0) give_up("no address");
+    return address;
+}
+
+bool is_anywhere(const Address& address) {
+    const auto text = text_of(address);
+    return text.starts_with("0.0.0.0:") || text.starts_with("[::]:");
+}
+
+/// The connection to the caller, and what listens beside it.
+class Scene {
+public:
+    explicit Scene(std::string_view caller, int flags = 0, int backlog = 16) {
+        const auto to = address_of(caller);
+        control_ = tcp_socket(to.family());
+        if (connect_to(control_, to) != 0) give_up("no caller");
+        listener = tcp_socket(to.family(), flags);
+        Address any;
+        any.storage.ss_family = static_cast<sa_family_t>(to.family());
+        any.size = to.size;
+        told("bind", bind(listener, any.get(), any.size));
+        if (backlog > 0) told("listen", listen(listener, backlog));
+    }
+
+    /// Asks the caller to come, in the way of `verb`, and returns as what it has come: an address for each
+    /// time.
+    std::vector<std::string> call(const char* verb, int times = 1) {
+        auto where = text_of(name_of(listener, getsockname));
+        if (is_anywhere(name_of(listener, getsockname))) {
+            const auto here = text_of(name_of(control_, getsockname));
+            where = here.substr(0, here.rfind(':')) + where.substr(where.rfind(':'));
+        }
+        const auto wish = std::string(verb) + " " + where + " " + std::to_string(times) + "\n";
+        if (write(control_, wish.data(), wish.size()) < 0) give_up("the caller is gone");
+        std::vector<std::string> answers;
+        for (int i = 0; i < times; ++i) {
+            std::string line;
+            for (char octet = 0; read(control_, &octet, 1) == 1 && octet != '\n';) line += octet;
+            answers.push_back(line);
+        }
+        return answers;
+    }
+
+    int listener;
+
+private:
+    int control_;
+};
+
+/// Accepts, and says whether it is who has said that it came.
+int accept_and_tell(int listener, const std::string& who, int flags = 0) {
+    Address peer;
+    peer.size = sizeof peer.storage;
+    const int fd = told_fd("accept4", accept4(listener, peer.get(), &peer.size, flags));
+    if (fd < 0) return fd;
+    say("from who has come: %s, %u octets",
+        text_of(peer) == who ? "yes" : (text_of(peer) + " for " + who).c_str(), peer.size);
+    say("getpeername the same: %s", text_of(name_of(fd, getpeername)) == text_of(peer) ? "yes" : "no");
+    const auto here = text_of(name_of(fd, getsockname));
+    const auto port = here.substr(here.rfind(':'));
+    say("getsockname has the listener's port: %s",
+        text_of(name_of(listener, getsockname)).ends_with(port) ? "yes" : "no");
+    return fd;
+}
+
+int option(int fd, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    getsockopt(fd, level, name, &value, &size);
+    return value;
+}
+
+void blocking(const Arguments& words) {
+    Scene scene(words[0]);
+    say("SO_ACCEPTCONN of the listener = %d", option(scene.listener, SOL_SOCKET, SO_ACCEPTCONN));
+    const auto who = scene.call("visit");
+    const int fd = accept_and_tell(scene.listener, who[0]);
+    say("SO_ACCEPTCONN of the peer = %d", option(fd, SOL_SOCKET, SO_ACCEPTCONN));
+    observe_echo(fd);
+    const auto again = scene.call("visit");
+    observe_echo(told_fd("accept", accept(scene.listener, nullptr, nullptr)));
+    close(scene.listener);
+    observe_echo(fd, "after the listener");
+}
+
+/// Peers that come before listen() has a name, and before accept().
+void early(const Arguments& words) {
+    Scene scene(words[0], 0, 0);
+    const auto before = text_of(name_of(scene.listener, getsockname));
+    told("listen", listen(scene.listener, 8));
+    say("getsockname before listen() is true: %s",
+        text_of(name_of(scene.listener, getsockname)) == before ? "yes" : "no");
+    const auto who = scene.call("greet");
+    pause(100);
+    const int fd = accept_and_tell(scene.listener, who[0]);
+    char octets[16] = {};
+    told("read", read(fd, octets, sizeof octets));
+    say("'%s'", octets);
+}
+
+void leaves(const Arguments& words) {
+    Scene scene(words[0]);
+    scene.call("leave");
+    const int fd = told_fd("accept", accept(scene.listener, nullptr, nullptr));
+    char octet = 0;
+    told("read", read(fd, &octet, 1));
+}
+
+void nonblocking(const Arguments& words) {
+    Scene scene(words[0], SOCK_NONBLOCK);
+    told("accept", accept(scene.listener, nullptr, nullptr));
+    observe_poll(scene.listener);
+    const auto who = scene.call("visit");
+    say("poll: %s", event_names(poll_events(scene.listener, patience)).c_str());
+    const int fd = accept_and_tell(scene.listener, who[0], SOCK_NONBLOCK | SOCK_CLOEXEC);
+    say("non-blocking %d, close-on-exec %d", (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0,
+        (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    told("accept", accept(scene.listener, nullptr, nullptr));
+    scene.call("visit");
+    fd_set ready;
+    FD_ZERO(&ready);
+    FD_SET(scene.listener, &ready);
+    timeval limit{5, 0};
+    told("select", select(scene.listener + 1, &ready, nullptr, nullptr, &limit));
+    const int other = told_fd("accept", accept(scene.listener, nullptr, nullptr));
+    say("non-blocking %d, close-on-exec %d", (fcntl(other, F_GETFL) & O_NONBLOCK) != 0,
+        (fcntl(other, F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+void edges(const Arguments& words) {
+    Scene scene(words[0], SOCK_NONBLOCK);
+    const int epoll = epoll_create1(0);
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    told("epoll_ctl", epoll_ctl(epoll, EPOLL_CTL_ADD, scene.listener, &event));
+    for (int round = 0; round < 2; ++round) {
+        told("epoll_wait", epoll_wait(epoll, &event, 1, 0));
+        scene.call("visit", 3);
+        int accepted = 0;
+        while (accepted < 3 && epoll_wait(epoll, &event, 1, patience) == 1)
+            while (accept(scene.listener, nullptr, nullptr) >= 0) ++accepted;
+        say("accepted %d", accepted);
+    }
+}
+
+void options(const Arguments& words) {
+    Scene scene(words[0]);
+    const int on = 1;
+    setsockopt(scene.listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(scene.listener, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    scene.call("visit");
+    const int fd = accept(scene.listener, nullptr, nullptr);
+    say("TCP_NODELAY = %d, SO_KEEPALIVE = %d", option(fd, IPPROTO_TCP, TCP_NODELAY),
+        option(fd, SOL_SOCKET, SO_KEEPALIVE));
+}
+
+void threads(const Arguments& words) {
+    Scene scene(words[0]);
+    std::atomic<int> echoed{0};
+    std::vector<std::thread> all;
+    for (int i = 0; i < 4; ++i)
+        all.emplace_back([&] {
+            for (int j = 0; j < 3; ++j) {
+                const int fd = accept(scene.listener, nullptr, nullptr);
+                char octet = 'x';
+                if (write(fd, &octet, 1) == 1 && read(fd, &octet, 1) == 1) ++echoed;
+                close(fd);
+            }
+        });
+    scene.call("visit", 12);
+    for (auto& thread : all) thread.join();
+    say("echoed %d", echoed.load());
+}
+
+void forked(const Arguments& words) {
+    Scene scene(words[0]);
+    int echoed[2];
+    if (pipe(echoed) != 0) give_up("no pipe");
+    for (int i = 0; i < 3; ++i)
+        if (fork() == 0) {
+            for (int j = 0; j < 2; ++j) {
+                Address peer;
+                peer.size = sizeof peer.storage;
+                const int fd = accept(scene.listener, peer.get(), &peer.size);
+                char octet = text_of(peer) == text_of(name_of(fd, getpeername)) ? '+' : '-';
+                if (write(fd, &octet, 1) != 1 || read(fd, &octet, 1) != 1) octet = '?';
+                if (write(echoed[1], &octet, 1) != 1) std::_Exit(1);
+                close(fd);
+            }
+            std::_Exit(0);
+        }
+    scene.call("visit", 6);
+    std::string all(6, ' ');
+    for (auto& octet : all)
+        if (read(echoed[0], &octet, 1) != 1) break;
+    say("echoed %s", all.c_str());
+    while (wait(nullptr) > 0) {
+    }
+}
+
+void closing(const Arguments& words) {
+    Scene scene(words[0]);
+    const int other = dup(scene.listener);
+    close(scene.listener);
+    scene.listener = other;
+    scene.call("visit");
+    observe_echo(told_fd("accept", accept(other, nullptr, nullptr)));
+    int error = 0;
+    std::thread waiting([&] { error = accept(other, nullptr, nullptr) < 0 ? errno : 0; });
+    pause(100);
+    told("shutdown", shutdown(other, SHUT_RD));
+    waiting.join();
+    say("accept ends with %s", error_name(error).c_str());
+}
+
+/// A port that is asked for: PORT. A client on this machine comes in, too.
+void local(const Arguments& words) {
+    const auto port = address_of("127.0.0.1:" + std::string(words[0]));
+    const auto any = address_of("0.0.0.0:" + std::string(words[0]));
+    const int listener = tcp_socket(AF_INET);
+    const int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    told("bind", bind(listener, any.get(), any.size));
+    if (told("listen", listen(listener, 4)) != 0) return;
+    const auto here = text_of(name_of(listener, getsockname));
+    say("the port: %s", here.substr(here.rfind(':') + 1).c_str());
+    const int client = tcp_socket(AF_INET);
+    told("connect", connect_to(client, port));
+    const int fd = accept_and_tell(listener, text_of(name_of(client, getsockname)));
+    char octet = 'x';
+    told("write", write(client, &octet, 1));
+    told("read", read(fd, &octet, 1));
+}
+
+void arguments(const Arguments& words) {
+    Scene scene(words[0], SOCK_NONBLOCK);
+    Address peer;
+    socklen_t negative = static_cast<socklen_t>(-1);
+    told("accept, a negative size", accept(scene.listener, peer.get(), &negative));
+    told("accept4, unknown flags", accept4(scene.listener, nullptr, nullptr, 1));
+    told("listen again", listen(scene.listener, 1));
+    told("bind again", bind(scene.listener, peer.get(), peer.size));
+    told("connect", connect_to(scene.listener, address_of(words[0])));
+}
+
+constexpr Scenario scenarios[] = {
+    {"blocking", blocking, 1},   {"early", early, 1},
+    {"leaves", leaves, 1},       {"nonblocking", nonblocking, 1},
+    {"edges", edges, 1},         {"options", options, 1},
+    {"threads", threads, 1},     {"forked", forked, 1},
+    {"closing", closing, 1},     {"local", local, 1},
+    {"arguments", arguments, 1},
+};
+
+} // namespace
+
+int main(int argc, char** argv) { return run(argc, argv, scenarios); }
