@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace socksify {
 
@@ -53,7 +54,16 @@ constexpr Lacking malformed() noexcept { return {Outcome::malformed, 0}; }
 template <std::size_t Capacity>
 class Message {
 public:
-    constexpr Message() noexcept = default;
+    constexpr Message() noexcept {
+        if (std::is_constant_evaluated()) octets_.fill(0);
+    }
+    constexpr Message(const Message& other) noexcept : Message() { put(other); }
+    constexpr Message& operator=(const Message& other) noexcept {
+        if (this == &other) return *this;
+        clear();
+        return put(other);
+    }
+    ~Message() = default;
 
     constexpr Message& put8(std::uint8_t value) noexcept {
         octets_[size_++] = value;
@@ -66,7 +76,12 @@ public:
         return put16(static_cast<std::uint16_t>(value >> 16)).put16(static_cast<std::uint16_t>(value));
     }
     constexpr Message& put(Bytes octets) noexcept {
-        for (const auto octet : octets) put8(octet);
+        if (std::is_constant_evaluated()) {
+            for (const auto octet : octets) put8(octet);
+        } else if (!octets.empty()) {
+            std::memcpy(octets_.data() + size_, octets.data(), octets.size());
+            size_ += octets.size();
+        }
         return *this;
     }
     constexpr void clear() noexcept { size_ = 0; }
@@ -79,7 +94,7 @@ public:
     constexpr operator Bytes() const noexcept { return bytes(); }
 
 private:
-    std::array<std::uint8_t, Capacity> octets_{};
+    std::array<std::uint8_t, Capacity> octets_; ///< the first `size_` of them
     std::size_t size_ = 0;
 };
 

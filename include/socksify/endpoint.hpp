@@ -17,7 +17,16 @@ class Host {
 public:
     static constexpr std::size_t longest_name = 255;
 
-    constexpr Host() noexcept = default;
+    constexpr Host() noexcept : Host(AddressType::ipv4, std::array<std::uint8_t, 4>{}) {}
+    constexpr Host(const Host& other) noexcept : type_(other.type_), size_(other.size_) { copy(other); }
+    constexpr Host& operator=(const Host& other) noexcept {
+        if (this == &other) return *this;
+        type_ = other.type_;
+        size_ = other.size_;
+        copy(other);
+        return *this;
+    }
+    ~Host() = default;
 
     static constexpr Host ipv4(std::array<std::uint8_t, 4> octets) noexcept {
         return {AddressType::ipv4, octets};
@@ -66,12 +75,21 @@ private:
     template <std::size_t Size>
     constexpr Host(AddressType type, std::array<std::uint8_t, Size> octets) noexcept
         : type_(type), size_(Size) {
+        if (std::is_constant_evaluated()) octets_.fill(0);
         for (std::size_t i = 0; i < Size; ++i) octets_[i] = octets[i];
     }
+    /// What counts, not the whole place: hosts are handed about a lot, and most are addresses.
+    constexpr void copy(const Host& other) noexcept {
+        if (std::is_constant_evaluated()) octets_ = other.octets_;
+        else if (size_ <= longest_address) std::memcpy(octets_.data(), other.octets_.data(), longest_address);
+        else std::memcpy(octets_.data(), other.octets_.data(), longest_name);
+    }
 
-    AddressType type_ = AddressType::ipv4;
-    std::uint8_t size_ = 4;
-    std::array<std::uint8_t, longest_name> octets_{};
+    static constexpr std::size_t longest_address = 16;
+
+    AddressType type_;
+    std::uint8_t size_;
+    std::array<std::uint8_t, longest_name> octets_; ///< the first `size_` of them
 };
 
 /// A host and a port (host order).

@@ -189,15 +189,16 @@ bool is_connected_already(int fd) noexcept {
     return real::getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size) == 0;
 }
 
-Verdict<> connect_through(int fd, int domain, const sys::Address& peer, const Route& route) {
-    if (is_connected_already(fd))
+Verdict<> connect_through(int fd, const Kind& kind, const sys::Address& peer, const Route& route) {
+    const int domain = kind.domain;
+    if (!kind.is_closed && is_connected_already(fd))
         return Verdict<>::pass(); // 0 or EISCONN; the stream is the program's, not for a handshake
     const int flags = real::fcntl(fd, F_GETFL);
     if (flags < 0) return Verdict<>::fail(errno);
     const auto purpose = route.direct ? Dial::Purpose::direct : Dial::Purpose::connect;
     const auto dial_on = [&](int number, bool blocking, std::shared_ptr<sys::Parked> parked) {
         return Dial(purpose, sys::rules(), route.upstreams, route.destination,
-                    {number, domain, blocking, std::move(parked)});
+                    {number, domain, blocking, std::move(parked), flags});
     };
     if (!is_blocking(flags))
         return park(fd, peer, domain, route.direct, EINPROGRESS, [&](const auto& parked) {
@@ -278,7 +279,7 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     }
     const auto peer = sys::copy_address(address, size);
     return is_stream_to_answer ? connect_to_be_answered(fd, kind->domain, peer)
-                               : connect_through(fd, kind->domain, peer, route);
+                               : connect_through(fd, *kind, peer, route);
 }
 
 Verdict<Send> before_send(int fd, const sockaddr* address, socklen_t size, int flags) {

@@ -47,7 +47,7 @@ std::unique_ptr<const Way> make_way(const Address& to, const Route& route, int& 
     way->is_direct = route.direct;
     way->is_name_server = is_name_server(way->destination);
     way->direct_to = to;
-    way->upstreams.assign(route.upstreams.begin(), route.upstreams.end());
+    way->upstreams = route.upstreams;
     way->header = encode(DatagramHeader{0, way->destination});
     if (route.direct && route.from_pool) { // a name that the rules leave to this machine
         const auto addresses = sys::upstreams::addresses(way->destination);
@@ -108,7 +108,7 @@ Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool 
     for (;;) {
         if (const auto* association = datagram.association.load()) {
             if (!is_alive(datagram, *association)) return Verdict<ssize_t>::fail(ECONNREFUSED);
-            if (association->upstreams != way.upstreams) return Verdict<ssize_t>::fail(EHOSTUNREACH);
+            if (!association->is_for(way.upstreams)) return Verdict<ssize_t>::fail(EHOSTUNREACH);
             return as_result(fd, datagram, send_on(fd, datagram, way, message, flags));
         }
         if (datagram.stage.load() == Stage::none) {
@@ -233,7 +233,7 @@ public:
         else {
             const auto* association = datagram_.association.load();
             if (association == nullptr || asks_for_segments(wanted) ||
-                association->upstreams != way.upstreams ||
+                !association->is_for(way.upstreams) ||
                 !(is_alive_ || (is_alive_ = is_alive(datagram_, *association))))
                 return false;
             carried = carried_by(datagram_, *association, way, wanted, pieces_.data() + pieces_used_);

@@ -75,17 +75,20 @@ double milliseconds_since(Dial::Clock::time_point start) {
 
 } // namespace
 
+namespace {
+constexpr std::size_t most_down = 64;
+} // namespace
+
 Dial::Dial(Purpose purpose, const sys::Rules& rules, std::span<const std::size_t> upstreams,
            const Endpoint& destination, Carrier carrier)
     : rules_(rules),
-      upstreams_(upstreams.begin(), upstreams.end()),
+      upstreams_(upstreams),
       destination_(destination),
       carrier_(std::move(carrier)),
       own_domain_(carrier_.domain),
       purpose_(purpose) {
-    // Those that were down a moment ago come last: better than nothing.
-    std::stable_partition(upstreams_.begin(), upstreams_.end(),
-                          [](auto u) { return !sys::upstreams::is_down(u); });
+    for (std::size_t i = 0; i < std::min(upstreams_.size(), most_down); ++i)
+        if (sys::upstreams::is_down(upstreams_[i])) down_ |= std::uint64_t{1} << i;
 }
 
 sys::worker::Wait Dial::advance() {
@@ -148,7 +151,7 @@ void Dial::end(int error) {
     // What the kernel leaves behind after a failed connect(): a socket that can be connected again.
     if (error != 0 && carrier_.domain != own_domain_) change_family(own_domain_);
     else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
-    if (purpose_ == Purpose::probe) return;
+    if (purpose_ == Purpose::probe || !log::enabled(Level::info)) return;
     if (error == 0)
         log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(),
                   purpose_ == Purpose::direct ? "connected directly"
@@ -172,32 +175,51 @@ void Dial::start_probe_if_claimed() {
 void Dial::resolve_direct() {
     postponed_ = !may_block_ && !upstreams::are_known(destination_);
     if (postponed_) return;
-    addresses_ = upstreams::addresses(destination_);
+    found_ = upstreams::addresses(destination_);
+    address_count_ = found_.size();
     error_ = EHOSTUNREACH;
     state_ = State::next_address;
 }
 
+/// The next one to try, as `upstream_`. Those that were down a moment ago come last: better than nothing.
+bool Dial::find_upstream() {
+    for (; next_upstream_ < 2 * upstreams_.size(); ++next_upstream_) {
+        const bool again = next_upstream_ >= upstreams_.size();
+        const auto i = again ? next_upstream_ - upstreams_.size() : next_upstream_;
+        const bool was_down = i < most_down && (down_ >> i & 1) != 0;
+        upstream_ = upstreams_[i];
+        if (was_down == again) return true;
+    }
+    return false;
+}
+
 void Dial::try_next_upstream() {
     if (purpose_ == Purpose::direct) return resolve_direct();
-    if (next_upstream_ == upstreams_.size()) return end(error_ != 0 ? error_ : EHOSTUNREACH);
-    upstream_ = upstreams_[next_upstream_];
+    if (!find_upstream()) return end(error_ != 0 ? error_ : EHOSTUNREACH);
     const auto& upstream = config();
-    const Endpoint proxy{upstream.host, upstream.port};
+    literal_ = {upstream.host, upstream.port};
+    const auto& proxy = literal_;
     const bool is_unix = !upstream.socket_path.empty();
     postponed_ = !may_block_ && !is_unix && !upstreams::are_known(proxy);
     if (postponed_) return;
     ++next_upstream_;
     handshake_.reset();
-    addresses_ = is_unix ? std::vector{proxy} : upstreams::addresses(proxy);
+    found_.clear();
+    address_count_ = 1;
+    if (!is_unix && proxy.host.is_name()) {
+        found_ = upstreams::addresses(proxy);
+        address_count_ = found_.size();
+    }
     next_address_ = 0;
-    if (addresses_.empty()) {
+    if (address_count_ == 0) {
         log::line(Level::info, "%s: no address for %s", upstream.name.c_str(), upstream.host.text().c_str());
         return upstream_failed(EHOSTUNREACH);
     }
     // An address of the socket's own family needs no other socket.
-    std::stable_partition(addresses_.begin(), addresses_.end(), [this](const Endpoint& endpoint) {
-        return (endpoint.host.type() == AddressType::ipv6) == (carrier_.domain == AF_INET6);
-    });
+    if (found_.size() > 1)
+        std::stable_partition(found_.begin(), found_.end(), [this](const Endpoint& endpoint) {
+            return (endpoint.host.type() == AddressType::ipv6) == (carrier_.domain == AF_INET6);
+        });
     state_ = State::next_address;
 }
 
@@ -210,10 +232,10 @@ void Dial::upstream_failed(int error) {
 }
 
 void Dial::try_next_address() {
-    if (next_address_ == addresses_.size()) return upstream_failed(error_);
+    if (next_address_ == address_count_) return upstream_failed(error_);
     if (purpose_ != Purpose::direct && !(purpose_ == Purpose::probe ? make_probe_plan() : make_plan()))
         return;
-    const auto& to = addresses_[next_address_++];
+    const auto& to = address(next_address_++);
     const auto timeout = purpose_ == Purpose::direct ? std::chrono::minutes(2) : config().connect_timeout;
     deadline_ = Clock::now() + timeout;
     const int error = reach(to);
@@ -257,7 +279,7 @@ int Dial::reach(const Endpoint& to) {
 }
 
 int Dial::connect_without_waiting(const sys::Address& to) const {
-    const sys::NonBlocking for_this_call(carrier_.blocking ? carrier_.fd : -1);
+    const sys::NonBlocking for_this_call(carrier_.blocking ? carrier_.fd : -1, carrier_.flags);
     return real::connect(carrier_.fd, to.get(), to.size) == 0 ? 0 : errno;
 }
 
@@ -295,13 +317,13 @@ bool Dial::change_family(int domain) {
 Dial::Wait Dial::check_connecting() {
     touched_ = true;
     const auto ready = sys::poll_now(carrier_.fd, POLLOUT);
-    if (!ready && Clock::now() < deadline_) return wait(EPOLLOUT);
-    error_ = ready ? sys::take_error(carrier_.fd) : ETIMEDOUT;
+    if (ready == 0 && Clock::now() < deadline_) return wait(EPOLLOUT);
+    error_ = ETIMEDOUT;
+    if (ready != 0) error_ = (ready & (POLLERR | POLLHUP)) != 0 ? sys::take_error(carrier_.fd) : 0;
     if (error_ == ECONNRESET)
         error_ = ECONNREFUSED; // accepted and cut before we looked: refused, for all that one can see
     if (error_ != 0) {
-        log::line(Level::info, "%s: %s", addresses_[next_address_ - 1].text().c_str(),
-                  strerrordesc_np(error_));
+        log::line(Level::info, "%s: %s", address(next_address_ - 1).text().c_str(), strerrordesc_np(error_));
         handshake_.reset();
         disconnect();
         state_ = State::next_address;
@@ -321,7 +343,7 @@ Dial::Wait Dial::check_connecting() {
 
 Dial::Wait Dial::shake() {
     using What = ClientHandshake::Step::What;
-    std::array<std::uint8_t, 4096> buffer;
+    std::array<std::uint8_t, 1024> buffer; // a list of features may take several
     for (;;) {
         const auto phase = handshake_->phase();
         const auto step = handshake_->step();
@@ -333,14 +355,17 @@ Dial::Wait Dial::shake() {
             const auto sent =
                 real::send(carrier_.fd, step.out.data(), step.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
             if (sent >= 0) {
-                log::line(Level::trace, "%s: sent %zd octets of the %s", config().name.c_str(), sent,
-                          name_of(phase));
+                if (log::enabled(Level::trace))
+                    log::line(Level::trace, "%s: sent %zd octets of the %s", config().name.c_str(), sent,
+                              name_of(phase));
                 handshake_->sent(static_cast<std::size_t>(sent));
                 if (phase == Phase::features || purpose_ == Purpose::probe)
                     deadline_ = std::min(deadline_, Clock::now() + config().discover_timeout);
                 else if (phase == Phase::command || plan_.pipelined)
                     deadline_ = Clock::now() + patience_for_reply();
-                continue;
+                if (handshake_->step().what != What::receive) continue;
+                start_probe_if_claimed(); // the answer can't be here yet
+                return wait(EPOLLIN);
             }
             not_sent = errno;
             if (is_for_later(not_sent) && Clock::now() < deadline_) return wait(EPOLLOUT);
@@ -358,8 +383,9 @@ Dial::Wait Dial::shake() {
             return {};
         }
         if (received > 0 && step.what == What::receive) {
-            log::line(Level::trace, "%s: received %zd octets in the %s", config().name.c_str(), received,
-                      name_of(phase));
+            if (log::enabled(Level::trace))
+                log::line(Level::trace, "%s: received %zd octets in the %s", config().name.c_str(), received,
+                          name_of(phase));
             handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
             if (plan_.pipelined && phase != Phase::command && handshake_->phase() == Phase::command &&
                 purpose_ != Purpose::probe)
@@ -520,7 +546,7 @@ void Dial::on_shaken() {
 /// DST of UDP ASSOCIATE is where datagrams will come from, and zeros where that is not known. Some servers
 /// open their socket in its family (doc/wire.md), so it is the family of the connection.
 void Dial::set_datagram_source() {
-    const bool is_v6 = addresses_[next_address_].host.type() == AddressType::ipv6;
+    const bool is_v6 = address(next_address_).host.type() == AddressType::ipv6;
     plan_.destination = {is_v6 && !as_ipv4_ ? Host::ipv6({}) : Host::ipv4({}), 0};
 }
 
@@ -556,11 +582,7 @@ bool Dial::make_plan() {
     auto ask = policy::Ask::no;
 
     if (!plainly_ && upstream.discover != policy::Discover::off) {
-        const bool by_client = upstreams::with_features(
-            [&](const auto& cache) { return cache.depends_on(upstream_, Scope::client_address); });
-        if (by_client && upstream.socket_path.empty())
-            at.client = upstreams::source_address_for(addresses_[next_address_]);
-        upstreams::with_features([&](auto& cache) {
+        const auto ask_cache = [&](auto& cache) {
             at.method = cache.last_method(upstream_).value_or(policy::methods_to_offer(upstream, nullptr)[0]);
             at.destination = destination_.host;
             known = cache.find(upstream_, at, now);
@@ -569,7 +591,17 @@ bool Dial::make_plan() {
             if (!cache.depends_on(upstream_, Scope::destination)) at.destination = {};
             if (cache.ask_now(upstream_, at, now))
                 ask = policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
+        };
+        const bool by_client = upstreams::with_features([&](auto& cache) {
+            const bool counts =
+                upstream.socket_path.empty() && cache.depends_on(upstream_, Scope::client_address);
+            if (!counts) ask_cache(cache);
+            return counts;
         });
+        if (by_client) {
+            at.client = upstreams::source_address_for(address(next_address_));
+            upstreams::with_features(ask_cache);
+        }
         // Who may ask looks at what others have learnt before.
         if (ask != policy::Ask::no && !asked_others_ && sys::learnt::recall(rules_.config, upstream_)) {
             asked_others_ = true;
@@ -603,13 +635,14 @@ bool Dial::make_plan() {
     is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
                 (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
     if (associates) set_datagram_source();
-    log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
-              known.known == policy::Known::listed ? "known"
-              : known.known == policy::Known::none ? "none"
-                                                   : "not known",
-              ask == policy::Ask::on_this_connection ? ", asking on this connection"
-              : ask == policy::Ask::on_its_own       ? ", asking in the background"
-                                                     : "");
+    if (log::enabled(Level::info))
+        log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
+                  known.known == policy::Known::listed ? "known"
+                  : known.known == policy::Known::none ? "none"
+                                                       : "not known",
+                  ask == policy::Ask::on_this_connection ? ", asking on this connection"
+                  : ask == policy::Ask::on_its_own       ? ", asking in the background"
+                                                         : "");
     if (ask != policy::Ask::no) asked_ = true;
     if (ask != policy::Ask::no) claim_ = at;
     if (ask == policy::Ask::on_this_connection) {
@@ -701,7 +734,8 @@ public:
     Probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at, Method method,
           Dial::Question question, int fd, int domain)
         : fd_(fd),
-          dial_(Dial::Purpose::probe, rules, {&upstream, 1}, Endpoint{at.destination, 0},
+          upstream_(upstream),
+          dial_(Dial::Purpose::probe, rules, {&upstream_, 1}, Endpoint{at.destination, 0},
                 Carrier{fd, domain, false, {}}) {
         dial_.adopt_claim(at, method, question);
     }
@@ -715,6 +749,7 @@ public:
 
 private:
     int fd_;
+    std::size_t upstream_; ///< the one that dial_ tries
     Dial dial_;
 };
 

@@ -30,6 +30,7 @@ struct Carrier {
     int domain = 0;                      ///< AF_INET, AF_INET6 or AF_UNIX
     bool blocking = true;                ///< of its description
     std::shared_ptr<sys::Parked> parked; ///< whose hidden descriptor `fd` is, if it is one
+    int flags = -1;                      ///< F_GETFL of the program's own description; -1: not known
 };
 
 class Dial {
@@ -51,6 +52,7 @@ public:
         alone,     ///< one message after the other
     };
 
+    /// `upstreams` must live as long: those of the rules do.
     Dial(Purpose purpose, const sys::Rules& rules, std::span<const std::size_t> upstreams,
          const Endpoint& destination, Carrier carrier);
 
@@ -116,14 +118,21 @@ private:
     void learn();
     void learn_of_pipelining(policy::Pipelining seen, Method method);
     void give_claim_back();
+    bool find_upstream();
+    [[nodiscard]] const Endpoint& address(std::size_t i) const {
+        return found_.empty() ? literal_ : found_[i];
+    }
     [[nodiscard]] const policy::Upstream& config() const { return rules_.config.upstreams[upstream_]; }
     [[nodiscard]] Wait wait(std::uint32_t events) const;
 
     const sys::Rules& rules_;
-    std::vector<std::size_t> upstreams_; // in the order of trying
-    std::size_t next_upstream_ = 0;
+    std::span<const std::size_t> upstreams_;
+    std::uint64_t down_ = 0; // a bit for each of the first 64 that was down when we began: they come last
+    std::size_t next_upstream_ = 0; // twice around: those that are up, and then the others
     std::size_t upstream_ = 0;
-    std::vector<Endpoint> addresses_; // of the upstream, or of the destination (direct)
+    Endpoint literal_;            // of an upstream that needs no look-up
+    std::vector<Endpoint> found_; // else, or of the destination (direct)
+    std::size_t address_count_ = 0;
     std::size_t next_address_ = 0;
     Endpoint destination_; // as the proxy is told
     Carrier carrier_;

@@ -44,7 +44,7 @@ struct Opened {
     }
 
     bool is_direct = false;
-    std::vector<std::size_t> upstreams;
+    std::span<const std::size_t> upstreams; ///< of the rules, and so for ever
     int fd = -1;
     int domain = AF_INET6;
 };

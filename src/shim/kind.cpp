@@ -4,6 +4,7 @@
 #include "sys/real.hpp"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 namespace socksify::shim {
 namespace {
@@ -14,10 +15,21 @@ int option(int fd, int name) noexcept {
     return real::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
 }
 
+/// TCP_INFO begins with the state. Only a stream of TCP's has it (and one of MPTCP's).
+std::optional<std::uint8_t> tcp_state(int fd) noexcept {
+    std::uint8_t state = 0;
+    socklen_t size = sizeof state;
+    if (real::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size) != 0) return {};
+    return state;
+}
+
 } // namespace
 
 std::optional<Kind> kind_of(int fd) noexcept {
     const int domain = option(fd, SO_DOMAIN);
+    if (domain == AF_INET || domain == AF_INET6) // in most cases that tells all
+        if (const auto state = tcp_state(fd))
+            return Kind{domain, policy::Protocol::tcp, false, *state == TCP_CLOSE};
     const int type = domain >= 0 ? option(fd, SO_TYPE) : -1;
     const int ip_protocol = type >= 0 ? option(fd, SO_PROTOCOL) : -1;
     if (ip_protocol < 0) return {};

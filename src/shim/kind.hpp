@@ -11,6 +11,7 @@ struct Kind {
     int domain;
     policy::Protocol protocol; ///< as the rules know it
     bool is_plain_udp;         ///< not UDP-Lite, which the rules take for UDP, but which no proxy carries
+    bool is_closed = false;    ///< a stream that is not connected, nor about to be
 };
 
 /// Nothing, with errno, if that can't be told. A raw socket is below TCP and UDP, whatever its protocol's

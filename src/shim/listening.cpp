@@ -35,7 +35,7 @@ constexpr auto longest_pause = milliseconds(5'000);
 /// Where a listener's peers come from.
 struct Way {
     enum class Kind : std::uint8_t { here, refused, via } kind = Kind::here;
-    std::vector<std::size_t> upstreams; ///< of `via`
+    std::span<const std::size_t> upstreams; ///< of `via`; of the rules, and so for ever
     Endpoint wanted;                    ///< DST: the one peer that may come, or zeros, and the port, or 0
     std::optional<Host> told;           ///< where the peer knows the program to be, if it knows it already
 };
@@ -206,7 +206,8 @@ public:
         if (error != 0) return error;
         const auto bound = dial_->bound();
         if (wanted_.port != 0 && bound.port != wanted_.port) return EADDRINUSE;
-        upstreams_ = {dial_->upstream()};
+        agreed_ = dial_->upstream();
+        upstreams_ = {&agreed_, 1};
         wanted_.port = bound.port;
         return 0;
     }
@@ -349,7 +350,8 @@ private:
     }
 
     int domain_; // of the program's socket
-    std::vector<std::size_t> upstreams_;
+    std::span<const std::size_t> upstreams_;
+    std::size_t agreed_ = 0; ///< the one that listens
     Endpoint wanted_;
     std::optional<Host> told_;
     std::shared_ptr<Listener> listener_;

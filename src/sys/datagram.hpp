@@ -21,10 +21,12 @@
 #include "sys/address.hpp"
 #include "sys/mutex.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -37,9 +39,9 @@ struct Way {
     bool is_name_server = false; ///< questions to it are answered here: see shim/name_server.hpp
     bool is_direct = false;      ///< not through the proxy, but to `direct_to`
     Address direct_to;
-    std::vector<std::size_t> upstreams; ///< else: those that may carry it, in order
-    DatagramHeaderMessage header;       ///< what stands before each of them, on the way to the proxy
-    const Way* next = nullptr;          ///< in the same bucket
+    std::span<const std::size_t> upstreams; ///< of the rules: those that may carry it, in order
+    DatagramHeaderMessage header;           ///< what stands before each of them, on the way to the proxy
+    const Way* next = nullptr;              ///< in the same bucket
 };
 
 /// Where datagrams with one header come from, as the program knows it. Never changes.
@@ -50,8 +52,12 @@ struct Source {
 
 /// What a proxy has agreed to carry. Never changes.
 struct Association {
-    Address relay; ///< where its datagrams go, in the socket's family
-    std::vector<std::size_t> upstreams;
+    Address relay;                          ///< where its datagrams go, in the socket's family
+    std::span<const std::size_t> upstreams; ///< of the rules
+
+    [[nodiscard]] bool is_for(std::span<const std::size_t> wanted) const noexcept {
+        return std::equal(upstreams.begin(), upstreams.end(), wanted.begin(), wanted.end());
+    }
 };
 
 /// The connection that an association lives as long as. The worker may watch it: then it is the worker that

@@ -43,9 +43,9 @@ void copy_buffer_sizes(int from, int to) noexcept {
 
 } // namespace
 
-NonBlocking::NonBlocking(int fd) noexcept : fd_(fd) {
+NonBlocking::NonBlocking(int fd, int flags) noexcept : fd_(fd), flags_(flags) {
     if (fd_ < 0) return;
-    flags_ = real::fcntl(fd_, F_GETFL);
+    if (flags_ < 0) flags_ = real::fcntl(fd_, F_GETFL);
     if (flags_ < 0 || real::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK) != 0) fd_ = -1;
 }
 
@@ -64,9 +64,9 @@ void disconnect(int fd) noexcept {
                     // program's to see
 }
 
-bool poll_now(int fd, short events) noexcept {
+short poll_now(int fd, short events) noexcept {
     pollfd interest{fd, events, 0};
-    return real::poll(&interest, nfds_t{1}, 0) > 0;
+    return real::poll(&interest, nfds_t{1}, 0) > 0 ? interest.revents : short{0};
 }
 
 bool is_unix(int fd) noexcept {

@@ -10,20 +10,21 @@ namespace socksify::sys {
 /// O_NONBLOCK on the description of `fd` for the length of a call; of -1: nothing.
 class NonBlocking {
 public:
-    explicit NonBlocking(int fd) noexcept;
+    /// `flags`: F_GETFL of the description, if it is known already.
+    explicit NonBlocking(int fd, int flags = -1) noexcept;
     ~NonBlocking();
     NonBlocking(const NonBlocking&) = delete;
     NonBlocking& operator=(const NonBlocking&) = delete;
 
 private:
     int fd_;
-    int flags_ = 0;
+    int flags_;
 };
 
 /// Back to the state before connect(), with all options: connect(AF_UNSPEC). A connection there was is reset.
 void disconnect(int fd) noexcept;
-/// Whether poll() would report any of `events`, or an error, at once.
-bool poll_now(int fd, short events) noexcept;
+/// What poll() reports at once, of `events` and of what it always does; 0: nothing.
+short poll_now(int fd, short events) noexcept;
 /// Whether `fd` is an AF_UNIX socket.
 bool is_unix(int fd) noexcept;
 /// SO_ERROR, which is 0 from then on.
