@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterable
 
 OURS = "socksify"
-BESIDE = ("bare", "own client")  # columns that show what is divided by: nobody's rivals
+BESIDE = ("bare", "own client", "one by one")  # columns that show what is divided by: nobody's rivals
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A table is a module with TITLE and `measure(scene) -> list[Row]`. A new one goes into this list.
 """
 
-from tables import connects, datagrams, first_octet, instructions, memory, nonblocking, relay, start, streams, trips
+from tables import connects, datagrams, first_octet, instructions, memory, nonblocking, relay, rules, start, streams, trips
 
 TABLES = {
     "trips": trips,
@@ -15,5 +15,6 @@ TABLES = {
     "datagrams": datagrams,
     "start": start,
     "memory": memory,
+    "rules": rules,
     "relay": relay,
 }

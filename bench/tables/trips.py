@@ -1,17 +1,20 @@
 """Round trips and time until the first octet of the answer, over a link of 50 ms (tests/support/delay_link.cpp).
 
-The figure is the time until the first octet of an echo, divided by the link's length as a bare connection measures it
-(that takes two round trips: one for TCP, one for the echo), less one: so it is the number of round trips until connect()
-has returned, as far as time tells.
+`until connect returns` is the time that connect() takes, divided by the link's length as a bare connection measures it.
+Of each process the first connection is left out, and what it makes socksify learn is over before the next; in the rows
+of a first connection each is a process of its own, which finds nothing learnt by others (`nothing known`) or all of it.
 """
 
+import json
+import shutil
 import statistics
 
+from peers import Proxy
 from rows import Figure, Row
-from paired import medians
-from scene import DESTINATION, ECHO, Failed
+from scene import DESTINATION, ECHO, LINK_PROXY, Failed
+from world import STATE
 
-TITLE = "Round trips until connect returns, and on to the first octet, over a link of 50 ms"
+TITLE = "Over a link of 50 ms"
 ROUND_TRIP = 50
 
 
@@ -28,32 +31,71 @@ def first_bytes(scene, near, peer=None, environment=None, count=4, pause=0, prox
     )
 
 
-def later(lines, key, first=1):
-    """Median in milliseconds of all but the first."""
-    return statistics.median(line[key] for line in lines[first:]) / 1000
-
-
 def measure(scene):
-    count = 4 if scene.quick else 8
-    rows = []
+    count = 4 if scene.quick else 7
     with scene.link(ROUND_TRIP) as (near, far, _):
         with scene.server(far):
-            length = later(first_bytes(scene, near, environment={}, count=count), "first_byte") / 2
-            rows += plain(scene, near, count, length, "plain server, no authentication", {}, scene.link_proxy)
-    return rows
+            bare = first_bytes(scene, near, environment={}, count=count)
+            length = statistics.median(line["first_byte"] for line in bare[1:]) / 2
+
+            def rows(name, proxy, **options):
+                return rows_of(scene, near, count, length, name, proxy, **options)
+
+            out = rows("plain server, nothing known", scene.link_proxy, fresh=True)
+            out += rows("plain server that takes messages ahead, known", scene.link_proxy)
+        with scene.server(far, password=True):
+            login = Proxy(LINK_PROXY, user="me", password="secret")
+            out += rows("plain server, password, nothing known", login, fresh=True)
+        for name, fast_open in (("relay, its list known", False), ("relay, TCP Fast Open on both sides", True)):
+            with scene.server(far, DESTINATION), relay(scene, far, fast_open):
+                out += rows(name, scene.link_proxy)
+    return out
 
 
-def plain(scene, near, count, length, name, upstream, proxy):
-    connect, first = {}, {}
+def relay(scene, far, fast_open):
+    """socksify-relay on `far`."""
+    path = STATE / "bench" / f"relay-{fast_open}.json"
+    settings = {"listen": f"{LINK_PROXY}:1080", "insecure_open": True, "guard_own_host": False}
+    settings["features"] = {"fast_open": fast_open}
+    path.write_text(json.dumps({**settings, "log": {"level": "warning"}}))
+    return scene.daemon(far, [str(scene.build / "src/relay/socksify-relay"), "--config", str(path)], listens=1080)
+
+
+def forget():
+    """What processes have learnt for each other; it lies in the private world's own /dev/shm."""
+    shutil.rmtree("/dev/shm/socksify-0", ignore_errors=True)
+
+
+def rows_of(scene, near, count, length, name, proxy, fresh=False):
+    """`fresh`: each connection is the first of a process that finds nothing learnt by others."""
+    lines = {}
     for peer in (*scene.peers.all, scene.peers.own_client):
-        try:
-            lines = first_bytes(scene, near, peer=peer, count=count, pause=200 if peer is scene.peers.ours else 0)
-        except Failed as why:
-            connect[peer.name] = first[peer.name] = Figure.none(why)
+        if peer is scene.peers.own_client and proxy.user:
             continue
-        connect[peer.name] = Figure.of(line["connect"] / 1000 / length for line in lines[1:])
-        first[peer.name] = Figure.of(line["first_byte"] / 1000 for line in lines[1:])
+        try:
+            environment = peer.environment(proxy)
+            if peer is not scene.peers.ours:
+                lines[peer.name] = first_bytes(scene, near, environment=environment, count=count)[1:]
+            elif fresh:
+                lines[peer.name] = []
+                for _ in range(count - 1):
+                    forget()
+                    lines[peer.name] += first_bytes(scene, near, environment=environment, count=1)
+            else:
+                forget()
+                pause = 5 * ROUND_TRIP
+                learnt = first_bytes(scene, near, environment=environment, count=count + 1, pause=pause)
+                lines[peer.name] = learnt[2:]
+        except Failed as why:
+            lines[peer.name] = why
+    connect, first = {}, {}
+    for subject, found in lines.items():
+        if isinstance(found, Failed):
+            connect[subject] = first[subject] = Figure.none(found)
+            continue
+        connect[subject] = Figure.of(line["connect"] / length for line in found)
+        first[subject] = Figure.of(line["first_byte"] / 1000 for line in found)
     return [
-        Row(name + ": until connect returns", "trips", connect, digits=1),
-        Row(name + ": first octet", "ms", first, digits=1),
+        Row(f"{name}: until connect returns", "round trips", connect, digits=1),
+        Row(f"{name}: first octet", "ms", first, digits=0),
     ]

@@ -25,6 +25,8 @@ static_assert(learnt_by_words[static_cast<std::size_t>(LearntBy::process)] == "p
 constexpr std::array<std::string_view, 5> level_words{"off", "error", "info", "debug", "trace"};
 static_assert(level_words[static_cast<std::size_t>(LogLevel::trace)] == "trace");
 
+constexpr std::size_t fewest_indexed = 16; ///< rules; fewer are sooner looked at one by one
+
 class ConfigReader {
 public:
     explicit ConfigReader(DocumentReader& in) noexcept : in_(in) {}
@@ -51,6 +53,7 @@ public:
         if (otherwise) config_.otherwise = read_route(*otherwise);
         else if (config_.upstreams.size() == 1) config_.otherwise = {Action::Kind::via, {0}};
         else in_.fail_missing(document, "", "default");
+        if (config_.rules.size() >= fewest_indexed) config_.index = RuleIndex(config_.rules);
         return std::move(config_);
     }
 

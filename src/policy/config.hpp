@@ -6,6 +6,7 @@
 #include "policy/key_info.hpp"
 #include "policy/match.hpp"
 #include "policy/proxy_url.hpp"
+#include "policy/rule_index.hpp"
 
 #include <chrono>
 #include <vector>
@@ -121,6 +122,7 @@ struct Log {
 struct Config {
     std::vector<Upstream> upstreams;
     std::vector<Rule> rules; ///< the first that matches wins
+    RuleIndex index;         ///< of the rules, where they are many; else empty
     Action otherwise;        ///< "default": if none matches
     Loopback loopback = Loopback::direct;
     Dns dns = Dns::system;

@@ -36,6 +36,14 @@ public:
 
     [[nodiscard]] bool matches(const Target& target) const noexcept;
 
+    [[nodiscard]] Kind kind() const noexcept { return kind_; }
+    /// Of a name, and of the domain of `subdomains`: folded.
+    [[nodiscard]] std::string_view name() const noexcept { return name_; }
+    /// Of a network.
+    [[nodiscard]] AddressType family() const noexcept { return family_; }
+    [[nodiscard]] unsigned prefix() const noexcept { return prefix_; }
+    [[nodiscard]] Bytes network() const noexcept { return network_; }
+
 private:
     tl::expected<void, Misfit> set_network(std::string_view address, std::string_view prefix);
 

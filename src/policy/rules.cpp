@@ -35,6 +35,15 @@ bool matches(const Rule& rule, const Query& query, const Target& target) noexcep
            allows_program(rule, query.program);
 }
 
+/// Calls `visit(number)` for the rules that may match, in order, until it returns true.
+template <class Visit>
+void visit_rules(const Config& config, const Target& target, std::optional<std::uint16_t> port,
+                 std::string_view program, Visit visit) {
+    if (config.index.size() == config.rules.size()) return config.index.visit(target, port, program, visit);
+    for (std::size_t i = 0; i < config.rules.size(); ++i)
+        if (visit(i)) return;
+}
+
 std::string describe(const Config& config, const Action& action) {
     switch (action.kind) {
     case Action::Kind::direct: return "direct";
@@ -54,10 +63,15 @@ std::string describe(const Config& config, const Action& action) {
 Decision route(const Config& config, const Query& query) noexcept {
     if (config.loopback != Loopback::rules && is_loopback(query))
         return {config.loopback == Loopback::direct ? &direct : &block, by_loopback};
+    Decision decision{&config.otherwise, by_default};
+    if (config.rules.empty()) return decision;
     const Target target(query.host);
-    for (std::size_t i = 0; i < config.rules.size(); ++i)
-        if (matches(config.rules[i], query, target)) return {&config.rules[i].action, static_cast<int>(i)};
-    return {&config.otherwise, by_default};
+    visit_rules(config, target, query.port, query.program, [&](std::size_t i) {
+        if (!matches(config.rules[i], query, target)) return false;
+        decision = {&config.rules[i].action, static_cast<int>(i)};
+        return true;
+    });
+    return decision;
 }
 
 std::optional<Decision> route_listener(const Config& config, const Query& query) noexcept {
@@ -78,15 +92,18 @@ NameAnswer answer_name(const Config& config, const Host& name, std::string_view 
         return answer(config.loopback == Loopback::direct);
 
     const Target target(name);
-    for (const auto& rule : config.rules) {
+    auto found = answer(config.otherwise.kind == Action::Kind::direct);
+    visit_rules(config, target, {}, program, [&](std::size_t i) {
+        const auto& rule = config.rules[i];
         const bool may_match = rule.operations.allows(Operation::connect) &&
                                allows_destination(rule, target) && allows_program(rule, program);
-        if (!may_match) continue;
-        if (rule.action.kind != Action::Kind::direct) return NameAnswer::from_pool;
-        if (rule.ports.empty() && rule.protocols.empty())
-            return NameAnswer::locally; // nothing gets past this rule
-    }
-    return answer(config.otherwise.kind == Action::Kind::direct);
+        if (!may_match) return false;
+        const bool is_direct = rule.action.kind == Action::Kind::direct;
+        if (is_direct && !(rule.ports.empty() && rule.protocols.empty())) return false;
+        found = answer(is_direct); // nothing gets past this rule, or not all is direct
+        return true;
+    });
+    return found;
 }
 
 bool is_always_direct(const Config& config, std::string_view program) noexcept {
