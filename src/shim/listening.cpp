@@ -35,7 +35,7 @@ constexpr auto longest_pause = milliseconds(5'000);
 /// Where a listener's peers come from.
 struct Way {
     enum class Kind : std::uint8_t { here, refused, via } kind = Kind::here;
-    std::span<const std::size_t> upstreams; ///< of `via`; of the rules, and so for ever
+    std::vector<std::size_t> upstreams; ///< of `via`
     Endpoint wanted;                    ///< DST: the one peer that may come, or zeros, and the port, or 0
     std::optional<Host> told;           ///< where the peer knows the program to be, if it knows it already
 };
@@ -207,7 +207,6 @@ public:
         const auto bound = dial_->bound();
         if (wanted_.port != 0 && bound.port != wanted_.port) return EADDRINUSE;
         agreed_ = dial_->upstream();
-        upstreams_ = {&agreed_, 1};
         wanted_.port = bound.port;
         return 0;
     }
@@ -295,7 +294,9 @@ private:
         control_.reset(sys::make_internal(fd));
         const int on = 1;
         real::setsockopt(control_.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-        dial_.emplace(Dial::Purpose::bind, sys::rules(), upstreams_, wanted_,
+        const std::span<const std::size_t> candidates =
+            agreed_ ? std::span<const std::size_t>(&*agreed_, 1) : upstreams_;
+        dial_.emplace(Dial::Purpose::bind, sys::rules(), candidates, wanted_,
                       Carrier{control_.get(), domain_, false, {}});
         return true;
     }
@@ -349,9 +350,9 @@ private:
         return endpoint ? std::optional(endpoint->host) : std::nullopt;
     }
 
-    int domain_; // of the program's socket
-    std::span<const std::size_t> upstreams_;
-    std::size_t agreed_ = 0; ///< the one that listens
+    int domain_;                               // of the program's socket
+    const std::vector<std::size_t> upstreams_; ///< dial_ refers to it
+    std::optional<std::size_t> agreed_;        ///< the one that listens
     Endpoint wanted_;
     std::optional<Host> told_;
     std::shared_ptr<Listener> listener_;
