@@ -23,8 +23,8 @@ struct Decision {
     int rule;             ///< index into Config::rules, `by_default` or `by_loopback`
 };
 
-/// The first rule that matches decides. Allocates nothing; thousands of rules cost little more than ten (rule_index.hpp).
-/// A connection to 0.0.0.0 or :: is loopback: the kernel takes them for this machine.
+/// The first rule that matches decides. Allocates nothing; thousands of rules cost little more than ten
+/// (rule_index.hpp). A connection to 0.0.0.0 or :: is loopback: the kernel takes them for this machine.
 Decision route(const Config& config, const Query& query) noexcept;
 
 /// As `route`, of a socket that listens: only a rule that speaks of listeners ("operation": "bind"), or

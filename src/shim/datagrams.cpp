@@ -232,8 +232,7 @@ public:
         if (way.is_direct) carried = carried_directly(way, wanted);
         else {
             const auto* association = datagram_.association.load();
-            if (association == nullptr || asks_for_segments(wanted) ||
-                !association->is_for(way.upstreams) ||
+            if (association == nullptr || asks_for_segments(wanted) || !association->is_for(way.upstreams) ||
                 !(is_alive_ || (is_alive_ = is_alive(datagram_, *association))))
                 return false;
             carried = carried_by(datagram_, *association, way, wanted, pieces_.data() + pieces_used_);
