@@ -52,7 +52,7 @@ class Row:
         }
 
     def better_one(self) -> str | None:
-        """The best rival that is better than socksify: by what is shown, and by more than either one's spread."""
+        """The best rival that is better than socksify: by what is shown, by 1 %, and by more than either one's spread."""
         ours = self.figures.get(OURS, Figure())
         if ours.value is None:
             return None
@@ -61,6 +61,7 @@ class Row:
             name: sign * figure.value
             for name, figure in self.rivals().items()
             if sign * round(figure.value, self.digits) < sign * round(ours.value, self.digits)
+            and abs(figure.value - ours.value) > abs(ours.value) / 100
             and not figure.low <= ours.value <= figure.high
             and not ours.low <= figure.value <= ours.high
         }

@@ -8,7 +8,7 @@ TITLE = "Connects per second, over a client that speaks SOCKS itself"
 
 def measure(scene):
     rows = []
-    for threads, count, rounds in ((1, 4000, 15), (16, 6000, 9)):
+    for threads, count, rounds in ((1, 4000, 11), (16, 6000, 7)):
         if scene.quick:
             count, rounds = count // 5, 5
         cpu = 0 if threads == 1 else None

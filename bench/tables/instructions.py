@@ -18,7 +18,7 @@ def count(scene, environment, mode, connections):
     _, log = scene.run(scene.local, [*tool, *client], {**environment, "VALGRIND_LAUNCHER": "/usr/bin/valgrind"})
     found = re.findall(r"Collected : (\d+)", log)
     if not found:
-        raise Failed(log)
+        raise Failed("it crashes")
     return int(found[-1])
 
 

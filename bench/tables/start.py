@@ -7,7 +7,7 @@ TITLE = "Starting /bin/true, over bare"
 
 
 def measure(scene):
-    rounds, times = (15, 20) if scene.quick else (41, 50)
+    rounds, times = (9, 20) if scene.quick else (25, 40)
 
     def sample(environment, launcher=()):
         pairs = [f"{key}={value}" for key, value in environment.items()]

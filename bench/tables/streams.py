@@ -11,7 +11,7 @@ def compare(scene, mode, amount, port, inverse):
     def sample(peer):
         return lambda: scene.client(mode, amount, peer=peer, to=(DESTINATION, port))[0]["each"]
 
-    rounds = 5 if scene.quick else 15
+    rounds = 5 if scene.quick else 9
     return ratios({p.name: sample(p) for p in (scene.peers.bare, *scene.peers.all)}, "bare", rounds, inverse)
 
 
