@@ -2,7 +2,9 @@
 
 #include "sys/fd_marks.hpp"
 #include "sys/fd_table.hpp"
+#include "sys/inherited_datagrams.hpp"
 #include "sys/internal_fds.hpp"
+#include "sys/keep_errno.hpp"
 #include "sys/worker.hpp"
 
 #include <algorithm>
@@ -277,7 +279,14 @@ DatagramRef make_datagram(int fd, int domain) {
 void forget_datagram(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::datagram)) return;
     fd_marks.clear(fd, FdMarks::datagram);
-    if (auto* one = table.slot(fd).exchange(nullptr)) table.drop(one);
+    auto* one = table.slot(fd).exchange(nullptr);
+    if (one == nullptr) return;
+    if (fd_marks.has(fd, FdMarks::shared)) { // those that are left may all be closed on exec
+        const KeepErrno keep;
+        const std::lock_guard lock(one->mutex);
+        follow_close_on_exec(*one);
+    }
+    table.drop(one);
 }
 
 void copy_datagram(int from, int to) noexcept {

@@ -19,8 +19,6 @@ sendto MSG_CONFIRM = -1 EOPNOTSUPP
 # A UDP socket can be connected to anybody, and says only when it sends that it can't.
 NO_DATAGRAMS = NOTHING.replace("connect = -1 EOPNOTSUPP", "connect = 0").replace("EDESTADDRREQ", "EOPNOTSUPP")
 NO_DATAGRAMS = NO_DATAGRAMS.replace("getpeername = -1 ENOTCONN", "getpeername = 0")
-# Without waiting, it can't be known yet.
-NO_DATAGRAMS = NO_DATAGRAMS.replace("MSG_CONFIRM = -1 EOPNOTSUPP", "MSG_CONFIRM = 5")
 TCP_ALONE = (Script(at={Stage.REQUEST: send(rep(7))}),)  # a proxy without UDP
 _RAW_SOCKET = """
 socket SOCK_RAW = fd

@@ -333,6 +333,7 @@ EXEC = [
     Case("datagrams / exec, connected only", "udp_exec connected_only {echo}", **once_associated(2)),
     Case("datagrams / exec, in children", "udp_exec children {echo}", **once_associated(10)),
     Case("datagrams / exec, close-on-exec", "udp_exec closed {echo}", **once_associated(3)),
+    Case("datagrams / exec, a duplicate with close-on-exec", "udp_exec duplicate_closed {echo}", **once_associated(2)),
     *through_both("exec, IPv6", "udp_exec replaced {echo6} connected"),
 ]
 

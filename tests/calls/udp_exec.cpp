@@ -2,6 +2,7 @@
 #include "udp.hpp"
 
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 using namespace victim;
@@ -125,6 +126,23 @@ void gone(const Arguments& words) {
     const int fd = std::atoi(std::string(words[0]).c_str());
     told("write", write(fd, "hello", 5));
     told("F_GETFD", fcntl(fd, F_GETFD));
+    int sockets = 0;
+    for (int number = 0; number < 1 << 17; ++number) {
+        struct stat file {};
+        if (fstat(number, &file) == 0 && S_ISSOCK(file.st_mode)) ++sockets;
+    }
+    say("%d sockets", sockets);
+}
+
+/// DESTINATION: the number that is left is closed on exec, the first one was not.
+void duplicate_closed(const Arguments& words) {
+    const int first = used_socket(words[0], true);
+    const int fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
+    close(first);
+    const pid_t child = fork();
+    if (child == 0) become("gone", fd, words[0], true);
+    wait_for(child);
+    exchange(fd, "parent");
 }
 
 } // namespace
@@ -138,5 +156,6 @@ int main(int argc, char** argv) {
                 {"connected_only", connected_only, 1},
                 {"children", children, 1},
                 {"closed", closed, 1},
+                {"duplicate_closed", duplicate_closed, 1},
                 {"gone", gone, 1}});
 }
