@@ -98,6 +98,10 @@ ERRNO_OF_REP = {
     7: "EOPNOTSUPP",
     8: "EAFNOSUPPORT",
     9: "ETIMEDOUT",
+    0xA0: "EADDRINUSE",
+    0xA1: "EACCES",
+    0xA3: "EACCES",
+    0xA4: "ENOBUFS",
 } | {code: "EHOSTUNREACH" for code in range(0xF0, 0xF8)}
 
 
