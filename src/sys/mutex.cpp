@@ -10,6 +10,10 @@ constinit std::array<std::atomic<Mutex*>, static_cast<unsigned>(LockRank::count)
 constinit std::array<std::atomic<void (*)()>, 8> handlers{};
 constinit std::atomic<unsigned> forks{0};
 constinit pthread_once_t once = PTHREAD_ONCE_INIT;
+/// Held by whoever adds to `enlisted`, and by a fork() that has taken all that stand there: what is not
+/// enlisted then is nobody's, because a lock is enlisted before it is taken for the first time. Nothing is
+/// taken inside it.
+constinit pthread_mutex_t enlisting = PTHREAD_MUTEX_INITIALIZER;
 
 /// Those that this thread's fork() took: others may be used for the first time meanwhile.
 [[gnu::tls_model("initial-exec")]] constinit thread_local std::array<Mutex*, enlisted.size()> taken{};
@@ -20,12 +24,12 @@ struct AtFork {
     static void prepare() noexcept {
         signals::hold();
         forks.fetch_add(1); // in both: the child's copy is made after it
-        for (std::size_t i = 0; i < enlisted.size(); ++i)
-            if ((taken[i] = enlisted[i].load()) != nullptr) pthread_mutex_lock(&taken[i]->mutex_);
+        while (!take_all()) {
+        }
     }
     static void in_parent() noexcept {
-        for (std::size_t i = taken.size(); i-- > 0;)
-            if (taken[i] != nullptr) pthread_mutex_unlock(&taken[i]->mutex_);
+        pthread_mutex_unlock(&enlisting);
+        let_go();
         signals::release();
     }
     static void in_child() noexcept {
@@ -34,24 +38,42 @@ struct AtFork {
             if (auto* run = handler.load()) run();
     }
     static void enlist() { pthread_atfork(prepare, in_parent, in_child); }
+
+private:
+    /// False, and none is taken, if another one has come meanwhile: it may have to be taken before others.
+    static bool take_all() noexcept {
+        for (std::size_t i = 0; i < enlisted.size(); ++i)
+            if ((taken[i] = enlisted[i].load()) != nullptr) pthread_mutex_lock(&taken[i]->mutex_);
+        pthread_mutex_lock(&enlisting);
+        for (std::size_t i = 0; i < enlisted.size(); ++i)
+            if (taken[i] != enlisted[i].load()) {
+                pthread_mutex_unlock(&enlisting);
+                let_go();
+                return false;
+            }
+        return true;
+    }
+    static void let_go() noexcept {
+        for (std::size_t i = taken.size(); i-- > 0;)
+            if (taken[i] != nullptr) pthread_mutex_unlock(&taken[i]->mutex_);
+    }
 };
 
 void Mutex::lock() noexcept {
     signals::hold();
-    pthread_mutex_lock(&mutex_);
-    if (!enlisted_) [[unlikely]]
+    if (!enlisted_.load(std::memory_order_acquire)) [[unlikely]]
         enlist();
+    pthread_mutex_lock(&mutex_);
 }
 
 void Mutex::enlist() noexcept {
-    // The lock is let go first: fork() might be waiting for it while it holds the lock that pthread_atfork
+    // Not under a lock of ours: fork() might be waiting for it while it holds the lock that pthread_atfork
     // wants.
-    pthread_mutex_unlock(&mutex_);
     pthread_once(&once, AtFork::enlist);
-    pthread_mutex_lock(&mutex_);
-    if (enlisted_) return;
-    enlisted_ = true;
+    pthread_mutex_lock(&enlisting);
     enlisted[static_cast<unsigned>(rank_)].store(this);
+    enlisted_.store(true, std::memory_order_release);
+    pthread_mutex_unlock(&enlisting);
 }
 
 unsigned fork_count() noexcept { return forks.load(); }

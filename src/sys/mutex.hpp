@@ -7,6 +7,7 @@
 
 #include "sys/signals_held.hpp"
 
+#include <atomic>
 #include <pthread.h>
 
 namespace socksify::sys {
@@ -44,7 +45,7 @@ private:
 
     pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
     LockRank rank_;
-    bool enlisted_ = false; // under mutex_
+    std::atomic<bool> enlisted_{false};
 };
 
 /// A lock without a rank: of an object that many can exist of. After fork() its owner must make it anew in
