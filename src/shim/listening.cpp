@@ -121,9 +121,10 @@ Way way_of(int fd, int domain, const Endpoint& bound, Say say = Say::yes) {
     case Kind::block: return {Way::Kind::refused, {}, {}, {}};
     case Kind::via: break;
     }
-    const bool v6 = takes_ipv6_only(fd, domain) || host.type() == AddressType::ipv6;
-    const bool only_v6 = v6 && (takes_ipv6_only(fd, domain) || !host.is_unspecified());
-    return {Way::Kind::via, action.upstreams, {only_v6 ? Host::ipv6({}) : Host{}, bound.port}, {}};
+    // One for both families is asked for on IPv4: a server that listens on both is not to be expected.
+    const bool is_ipv6 =
+        takes_ipv6_only(fd, domain) || (host.type() == AddressType::ipv6 && !host.is_unspecified());
+    return {Way::Kind::via, action.upstreams, {is_ipv6 ? Host::ipv6({}) : Host{}, bound.port}, {}};
 }
 
 /// Whether some connection has told the program that this is its own address.

@@ -82,6 +82,8 @@ class Lab:
             machine.provide("/etc/resolv.conf", f"nameserver {FAR.v4}\n")
         first, last = DATAGRAM_PORTS
         self.proxy.shell(f"echo {first} {last} > /proc/sys/net/ipv4/ip_local_port_range")
+        # No TIME-WAIT: the next SOCKS server wants to listen where a program's peer has just been.
+        self.proxy.shell("echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets")
         _confine(self.prog)
         allowed = (f"tcp dport {SOCKS_PORT}", f"udp dport {SOCKS_PORT}", f"udp dport {first}-{last}")
         self.leaks = LeakGauge(self.prog, "leak0", LEAK, "socks0", allowed)
