@@ -11,6 +11,7 @@
 #include "sys/socket_options.hpp"
 #include "sys/upstreams.hpp"
 
+#include <algorithm>
 #include <climits>
 #include <mutex>
 #include <sys/uio.h>
@@ -283,6 +284,11 @@ private:
 int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     const bool blocks = (flags & MSG_DONTWAIT) == 0 && (real::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
     if (!blocks && !sys::worker::ready()) return errno;
+    // A way from a former program's rules may lead by a proxy that ours don't have.
+    const auto known = sys::rules().config.upstreams.size();
+    if (std::any_of(way.upstreams.begin(), way.upstreams.end(),
+                    [&](auto upstream) { return upstream >= known; }))
+        return EHOSTUNREACH;
     std::unique_lock lock(datagram.mutex);
     if (datagram.stage.load() != Stage::none) return 0; // another thread was faster
     const int domain = socket_domain(fd);

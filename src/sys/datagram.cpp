@@ -178,6 +178,7 @@ void Datagram::empty() noexcept {
     const std::lock_guard lock(mutex); // the worker may have found it a moment before
     end_association();
     associations_.clear();
+    inherited_upstreams.clear();
     for (auto& bucket : ways_)
         for (const auto* way = bucket.exchange(nullptr); way != nullptr;)
             delete std::exchange(way, way->next);

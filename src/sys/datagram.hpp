@@ -122,8 +122,9 @@ public:
     /// Sources that answer for a name: the proxy tells their address, the program knows the name's. Under
     /// `mutex`.
     std::vector<std::pair<Endpoint, const Way*>> sources;
-    std::shared_ptr<Control> control; ///< but for Stage::none; under `mutex`
-    std::atomic<int> carried{-1};     ///< the worker's own number, while it gets the association
+    std::vector<std::size_t> inherited_upstreams; ///< what ways and associations of a former program refer to
+    std::shared_ptr<Control> control;             ///< but for Stage::none; under `mutex`
+    std::atomic<int> carried{-1};                 ///< the worker's own number, while it gets the association
 
     /// Under `mutex`: the association is over, and the next datagram begins a new one.
     void end_association() noexcept;

@@ -100,10 +100,10 @@ void adopt(const Fields& fields) {
     const bool is_first = !find_datagram(fd);
     const auto datagram = make_datagram(fd, domain);
     if (!is_first) return;
-    std::vector<std::size_t> upstreams;
+    const std::lock_guard lock(datagram->mutex);
+    auto& upstreams = datagram->inherited_upstreams;
     for (auto left = fields[8]; !left.empty();)
         upstreams.push_back(number<std::size_t>(take(left, between_upstreams)));
-    const std::lock_guard lock(datagram->mutex);
     if (const auto to = address(fields[6], domain)) {
         const auto destination = Endpoint::parse(fields[7]);
         if (!destination) return;
@@ -119,7 +119,7 @@ void adopt(const Fields& fields) {
     if (!relay || control < 0 || cookie_of(control) != number<std::uint64_t>(fields[4])) return;
     auto association = std::make_unique<Association>();
     association->relay = *relay;
-    association->upstreams = std::move(upstreams);
+    association->upstreams = upstreams;
     auto kept = std::make_shared<Control>(control);
     fd_marks.set(control, FdMarks::internal);
     datagram->set_association(std::move(association), std::move(kept));
