@@ -51,7 +51,7 @@ std::optional<Endpoint> relay_of(const Endpoint& bound, int control) {
 /// Why there is to be an association. A copy: the Way may end before there is one.
 struct Errand {
     Endpoint destination;
-    std::span<const std::size_t> upstreams;
+    std::vector<std::size_t> upstreams;
 
     explicit Errand(const sys::Way& way) : destination(way.destination), upstreams(way.upstreams) {}
 };

@@ -47,7 +47,7 @@ std::unique_ptr<const Way> make_way(const Address& to, const Route& route, int& 
     way->is_direct = route.direct;
     way->is_name_server = is_name_server(way->destination);
     way->direct_to = to;
-    way->upstreams = route.upstreams;
+    way->upstreams.assign(route.upstreams.begin(), route.upstreams.end());
     way->header = encode(DatagramHeader{0, way->destination});
     if (route.direct && route.from_pool) { // a name that the rules leave to this machine
         const auto addresses = sys::upstreams::addresses(way->destination);

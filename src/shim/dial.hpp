@@ -55,6 +55,15 @@ public:
     /// `upstreams` must live as long: those of the rules do.
     Dial(Purpose purpose, const sys::Rules& rules, std::span<const std::size_t> upstreams,
          const Endpoint& destination, Carrier carrier);
+    /// The same, with upstreams of its own.
+    Dial(Purpose purpose, const sys::Rules& rules, std::vector<std::size_t> upstreams,
+         const Endpoint& destination, Carrier carrier)
+        : Dial(purpose, rules, std::span<const std::size_t>(upstreams), destination, std::move(carrier)) {
+        own_upstreams_ = std::move(upstreams); // whose octets stay where they are
+    }
+    Dial(Dial&&) = default;
+    Dial& operator=(Dial&&) = delete;
+    ~Dial() = default;
 
     sys::worker::Wait advance();
     /// What can be done before the first `advance` without blocking: at best the first connect() to a proxy
@@ -127,6 +136,7 @@ private:
 
     const sys::Rules& rules_;
     std::span<const std::size_t> upstreams_;
+    std::vector<std::size_t> own_upstreams_;
     std::uint64_t down_ = 0; // a bit for each of the first 64 that was down when we began: they come last
     std::size_t next_upstream_ = 0; // twice around: those that are up, and then the others
     std::size_t upstream_ = 0;

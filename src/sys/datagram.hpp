@@ -39,9 +39,9 @@ struct Way {
     bool is_name_server = false; ///< questions to it are answered here: see shim/name_server.hpp
     bool is_direct = false;      ///< not through the proxy, but to `direct_to`
     Address direct_to;
-    std::span<const std::size_t> upstreams; ///< of the rules: those that may carry it, in order
-    DatagramHeaderMessage header;           ///< what stands before each of them, on the way to the proxy
-    const Way* next = nullptr;              ///< in the same bucket
+    std::vector<std::size_t> upstreams; ///< of the rules: those that may carry it, in order
+    DatagramHeaderMessage header;       ///< what stands before each of them, on the way to the proxy
+    const Way* next = nullptr;          ///< in the same bucket
 };
 
 /// Where datagrams with one header come from, as the program knows it. Never changes.
@@ -52,8 +52,8 @@ struct Source {
 
 /// What a proxy has agreed to carry. Never changes.
 struct Association {
-    Address relay;                          ///< where its datagrams go, in the socket's family
-    std::span<const std::size_t> upstreams; ///< of the rules
+    Address relay; ///< where its datagrams go, in the socket's family
+    std::vector<std::size_t> upstreams;
 
     [[nodiscard]] bool is_for(std::span<const std::size_t> wanted) const noexcept {
         return std::equal(upstreams.begin(), upstreams.end(), wanted.begin(), wanted.end());
