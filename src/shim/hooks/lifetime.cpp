@@ -38,8 +38,9 @@ namespace {
 
 /// F_DUPFD and F_DUPFD_CLOEXEC are duplicates; everything else is libc's. The one argument is an int or a
 /// pointer: read as the wider of the two, as glibc does.
+/// Part of the hook, not a function of its own: tests/calls/faults.cpp tells by the caller whose call it is.
 template <class Real>
-int control(const Real& real, int fd, int command, void* argument) {
+[[gnu::always_inline]] inline int control(const Real& real, int fd, int command, void* argument) {
     if (command != F_DUPFD && command != F_DUPFD_CLOEXEC) {
         const int result = real(fd, command, argument);
         if (command == F_SETFD && result == 0) socksify::sys::close_on_exec_changed(fd);
