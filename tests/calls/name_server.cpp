@@ -63,8 +63,10 @@ void by_udp(const Arguments& words) {
 }
 
 Octets framed(const Octets& query) {
-    Octets out{static_cast<unsigned char>(query.size() >> 8), static_cast<unsigned char>(query.size())};
-    out.insert(out.end(), query.begin(), query.end());
+    Octets out(2 + query.size());
+    out[0] = static_cast<unsigned char>(query.size() >> 8);
+    out[1] = static_cast<unsigned char>(query.size());
+    std::copy(query.begin(), query.end(), out.begin() + 2);
     return out;
 }
 
