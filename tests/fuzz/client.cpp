@@ -50,7 +50,8 @@ Result run(const ClientPlan& plan, Bytes from_proxy, std::size_t piece) {
             break;
         }
         case What::done:
-            if (plan.command == Command::bind && !std::exchange(second, true)) {
+            if (plan.command == Command::bind && plan.exchange != Exchange::features &&
+                !std::exchange(second, true)) {
                 client.await_peer();
                 expect(client.step().what == What::receive);
                 break;
