@@ -165,7 +165,7 @@ AS_SOMEBODY = (
 GET_KEY = "gpg --homedir keys --batch --fetch-keys http://web.far.test/key.asc"
 # Each connection that it takes is made by a child of its own.
 FORKING_SOCAT = (
-    f"socat TCP-LISTEN:8081,bind=127.0.0.1,fork TCP:echo.far.test:{ECHO_PORT} & "
+    f"socat TCP-LISTEN:8081,bind=127.0.0.1,reuseaddr,fork TCP:echo.far.test:{ECHO_PORT} & "
     "until nc.openbsd -z 127.0.0.1 8081; do sleep .05; done; "
     "for i in 1 2 3; do echo socat $i | nc.openbsd -N 127.0.0.1 8081; done; kill $!"
 )
