@@ -44,28 +44,36 @@ class Row:
     digits: int = 2  # behind the point
     note: str = ""
 
-    def rivals(self) -> dict[str, Figure]:
+    def contestants(self) -> dict[str, Figure]:
         return {
-            name: figure
-            for name, figure in self.figures.items()
-            if name != OURS and name not in BESIDE and figure.value is not None
+            name: figure for name, figure in self.figures.items() if name not in BESIDE and figure.value is not None
         }
 
-    def better_one(self) -> str | None:
-        """The best rival that is better than socksify: by what is shown, by 1 %, and by more than either one's spread."""
-        ours = self.figures.get(OURS, Figure())
-        if ours.value is None:
+    def rivals(self) -> dict[str, Figure]:
+        return {name: figure for name, figure in self.contestants().items() if name != OURS}
+
+    def better_one(self, than: str = OURS) -> str | None:
+        """The best that is better than `than`: by what is shown, by 1 %, and by more than either one's spread."""
+        figures = self.contestants()
+        if than not in figures:
             return None
+        base = figures[than]
         sign = 1 if self.better == "less" else -1
         ahead = {
             name: sign * figure.value
-            for name, figure in self.rivals().items()
-            if sign * round(figure.value, self.digits) < sign * round(ours.value, self.digits)
-            and abs(figure.value - ours.value) > abs(ours.value) / 100
-            and not figure.low <= ours.value <= figure.high
-            and not ours.low <= figure.value <= ours.high
+            for name, figure in figures.items()
+            if sign * round(figure.value, self.digits) < sign * round(base.value, self.digits)
+            and abs(figure.value - base.value) > abs(base.value) / 100
+            and not figure.low <= base.value <= figure.high
+            and not base.low <= figure.value <= base.high
         }
         return min(ahead, key=ahead.__getitem__, default=None)
+
+    def best_ones(self) -> set[str]:
+        """Those that nobody is better than; none if that is all of them."""
+        figures = self.contestants()
+        best = {name for name in figures if self.better_one(name) is None}
+        return best if len(best) < len(figures) else set()
 
     def reaches_goal(self) -> bool | None:
         ours = self.figures.get(OURS, Figure()).value
@@ -106,13 +114,13 @@ def text_of(figure: Figure | None, digits: int, spread: bool = True) -> str:
 
 
 def as_markdown(table: Table, spread: bool = False) -> str:
-    """As README has it: one figure a cell, socksify's in bold where it is the best."""
+    """As README has it: one figure a cell, in bold where nobody's is better and somebody's is worse."""
     columns = table.columns()
     lines = [f"| {table.title} | {' | '.join(columns)} | |", "|" + " --- |" * (len(columns) + 2)]
     for row in table.rows:
+        best = row.best_ones()
         cells = [text_of(row.figures.get(column), row.digits, spread) for column in columns]
-        if columns[0] == OURS and row.rivals() and row.better_one() is None and row.figures[OURS].value is not None:
-            cells[0] = f"**{cells[0]}**"
+        cells = [f"**{cell}**" if column in best else cell for column, cell in zip(columns, cells)]
         remarks = "; ".join(row.remarks())
         lines.append(f"| {row.name}, {row.unit} | {' | '.join(cells)} | {remarks} |")
     return "\n".join(lines)
