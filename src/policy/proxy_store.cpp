@@ -155,15 +155,23 @@ void ProxyStore::put(std::string_view key, const Learnt& learnt, std::chrono::se
     if (!valid()) return;
     const auto hash = hash_of(key);
     Record record{};
+    const auto make_void = [&](std::size_t index) {
+        word(index, 0).store(0, std::memory_order_relaxed);
+        word(index, 1).store(0, std::memory_order_release);
+    };
     std::optional<std::size_t> place;
+    bool has_place = false; // and not only the best one so far
     std::uint64_t soonest = ~std::uint64_t{0};
     for (std::size_t way = 0; way < ways; ++way) {
         const auto index = (hash + way) % records;
         const bool whole = read(index, record);
         if (whole && is_for(record, key)) {
-            place = index;
-            break;
+            // Two processes that wrote at the same time may have left two.
+            if (has_place) make_void(index);
+            else place = index;
+            has_place = true;
         }
+        if (has_place) continue;
         const auto expires = whole ? record[1] : 0;
         if (expires < soonest) {
             soonest = expires;
@@ -176,8 +184,7 @@ void ProxyStore::put(std::string_view key, const Learnt& learnt, std::chrono::se
     const bool is_something = learnt.known != Known::unknown || learnt.pipelining != Pipelining::unknown;
     // Void first: whoever is at the same record now makes it void as well.
     if (read(*place, record) && !is_for(record, key) && (!is_something || size > record_octets)) return;
-    word(*place, 0).store(0, std::memory_order_relaxed);
-    word(*place, 1).store(0, std::memory_order_release);
+    make_void(*place);
     if (!is_something || size > record_octets || learnt.left.count() <= 0) return;
 
     record = {};

@@ -115,6 +115,26 @@ TEST_CASE("what is newer takes the place of what was there for that proxy") {
     CHECK(mark_of(store.find("a:1", today + 2s)) == "nothing");
 }
 
+TEST_CASE(
+    "two records of one proxy, as two writers at one time leave them, are forgotten and replaced as one") {
+    const Block block;
+    auto store = block.store();
+    const auto everywhere = [&] {
+        store.put("a:1", listed("one"), today);
+        const auto record = only_record(block);
+        for (std::size_t i = 0; i < ProxyStore::records; ++i)
+            std::memmove(&block.memory()[ProxyStore::records_at + i * ProxyStore::record_octets],
+                         record.data(), record.size());
+    };
+    everywhere();
+    store.put("a:1", listed("two", 10s), today);
+    CHECK(mark_of(store.find("a:1", today)) == "two");
+    CHECK(mark_of(store.find("a:1", today + 10s)) == "nothing"); // and not the other "one"
+    everywhere();
+    store.put("a:1", Learnt{}, today);
+    CHECK(mark_of(store.find("a:1", today)) == "nothing");
+}
+
 TEST_CASE("a record is too old, or from a clock that has been set back") {
     const Block block;
     auto store = block.store();
