@@ -416,8 +416,8 @@ def test_a_given_port_or_none():
             with Listener(relay, port=80) as other:
                 assert other.reply == 0 and other.bound[1] != 80
         wait_until(lambda: is_refused(("127.0.0.1", port)), "the port is closed")
-        with peer_at(Listener(relay, port=port, flag=THIS_PORT).bound):
-            pass
+        with Listener(relay, port=port, flag=THIS_PORT) as again, peer_at(again.bound) as peer:
+            again.expect_peer(peer)
 
 
 def test_an_unknown_flag_is_not_granted():
