@@ -63,12 +63,15 @@ inline long receive(int fd, const char* call = "recvfrom", int flags = 0, int ti
     std::array<char, 65536> octets;
     Address from;
     from.size = sizeof from.storage;
-    if (timeout != 0 && !await_datagram(fd, timeout)) {
-        say("%s: nothing comes", call);
-        return -1;
-    }
-    const auto size =
-        recvfrom(fd, octets.data(), octets.size(), flags | MSG_DONTWAIT, from.get(), &from.size);
+    ssize_t size = -1;
+    do {
+        if (timeout != 0 && !await_datagram(fd, timeout)) {
+            say("%s: nothing comes", call);
+            return -1;
+        }
+        size = recvfrom(fd, octets.data(), octets.size(), flags | MSG_DONTWAIT, from.get(), &from.size);
+        // What woke us may not have been for us, as a datagram with a wrong checksum isn't.
+    } while (size < 0 && errno == EAGAIN && timeout != 0);
     if (size < 0) return told(call, size);
     const auto shown = std::min<long>(size, 24);
     say("%s = %ld '%.*s' from %s, %u octets", call, static_cast<long>(size), static_cast<int>(shown),
