@@ -101,6 +101,7 @@ class Client:
     timeout: float = 20  # seconds
     uses: str = ""  # see `features`; names and ipv6 are seen in the command
     visited_by: str = ""  # it is a server, and this command on `far` is its client; `check` looks at that one
+    listens_at: int = 0  # that server's port
     as_bare: str = ""  # how connecting fails: where the SOCKS server tells that, status and words must be as bare
 
     @property
@@ -184,6 +185,8 @@ def visited(how: str, many: int, port: int, path: str) -> dict:
         "environment": {"SOCKSIFY_LISTEN": "1"},
         "uses": "bind again" if many > 1 else "bind",
         "visited_by": f"{PYTHON} {SCRIPTS}/visitors.py {how} {many} {PROXY_FAR_SIDE.v4} {port} {path}",
+        "listens_at": port,
+        "takes": "nc.openbsd",
         "timeout": 40,
     }
 

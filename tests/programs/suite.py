@@ -12,7 +12,7 @@ from typing import Callable
 
 from clients import BUILT, CASE, SCRIPTS, Client, fails
 from destinations import Far
-from lab import FAR, PROXY, Lab
+from lab import FAR, PROG, PROXY, Lab
 from leaks import Leaks
 from machine import ROOT, Account, Finished, LabError
 from servers import SocksServer
@@ -196,11 +196,18 @@ class Suite:
         return end, self.lab.leaks.take()
 
     def _run_visited(self, argv: list[str], client: Client, user: Account) -> Finished:
-        """Runs a server on `prog`, and on `far` those who visit it. What they say counts, if it outlives them."""
+        """Runs a server on `prog`, and on `far` those who visit it. What they say counts, if it outlives them.
+
+        Then the proxy's machine knocks at the program's own address, where nobody may be at home: any answer, be it that
+        it is closed, leaves by the leak gauge.
+        """
         log = CASE / "server.log"
         with log.open("wb") as out:
             server = self.lab.prog.start(argv, CASE, client.environment, user, stdout=out, stderr=out)
         end = self.lab.far.run(shlex.split(client.visited_by), timeout=client.timeout)
+        # Less than a second: a second SYN would meet the server as it is killed, whose kernel then answers with RST.
+        knock = ["nc.openbsd", "-z", PROG.v4, str(client.listens_at)]
+        self.lab.proxy.run(["timeout", "0.5", *knock])
         died = server.poll()
         self.lab.prog.kill_all()
         server.wait()
