@@ -177,9 +177,4 @@ private:
 /// does not restart calls (EINTR), or until `patience` is over (EINPROGRESS). Cancellation passes through.
 int drive(Dial& dial, Dial::Clock::time_point patience);
 
-/// LIST-FEATURES on a connection of its own, by the worker; `at` has been claimed. False if that can't be
-/// had. `method` is the one that the proxy has just chosen. It begins with `question`.
-bool start_probe(const sys::Rules& rules, std::size_t upstream, const policy::Circumstances& at,
-                 Method method, Dial::Question question) noexcept;
-
 } // namespace socksify::shim

@@ -1,0 +1,170 @@
+// What a Dial knows of its proxy: what it asks the feature cache before a connection, and tells it after.
+#include "shim/dial.hpp"
+
+#include "sys/learnt.hpp"
+#include "sys/log.hpp"
+#include "sys/socket_options.hpp"
+#include "sys/upstreams.hpp"
+
+#include <algorithm>
+
+namespace socksify::shim {
+
+namespace log = sys::log;
+namespace upstreams = sys::upstreams;
+using log::Level;
+
+/// DST of UDP ASSOCIATE is where datagrams will come from, and zeros where that is not known. Some servers
+/// open their socket in its family (doc/wire.md), so it is the family of the connection.
+void Dial::set_datagram_source() {
+    const bool is_v6 = address(next_address_).host.type() == AddressType::ipv6;
+    plan_.destination = {is_v6 && !as_ipv4_ ? Host::ipv6({}) : Host::ipv4({}), 0};
+}
+
+bool Dial::make_plan() {
+    const auto& upstream = config();
+    const auto now = Clock::now();
+    const bool associates = purpose_ == Purpose::associate;
+    lacks_command_ = false;
+    if (associates && upstreams::with_features([&](const auto& cache) {
+            return cache.is_refused(upstream_, Command::udp_associate, now);
+        })) {
+        log::line(Level::info, "%s: has refused UDP ASSOCIATE before", upstream.name.c_str());
+        end(EOPNOTSUPP);
+        return false;
+    }
+    policy::Knowledge known;
+    policy::Circumstances at;
+    std::optional<Method> only_method;
+    auto ask = policy::Ask::no;
+
+    if (!plainly_ && upstream.discover != policy::Discover::off) {
+        const auto ask_cache = [&](auto& cache) {
+            at.method = cache.last_method(upstream_).value_or(policy::methods_to_offer(upstream, nullptr)[0]);
+            at.destination = destination_.host;
+            known = cache.find(upstream_, at, now);
+            if (cache.depends_on(upstream_, Scope::authentication_method)) only_method = at.method;
+            if (known.known != policy::Known::unknown || asked_) return;
+            if (!cache.depends_on(upstream_, Scope::destination)) at.destination = {};
+            if (cache.ask_now(upstream_, at, now))
+                ask = policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
+        };
+        const bool by_client = upstreams::with_features([&](auto& cache) {
+            const bool counts =
+                upstream.socket_path.empty() && cache.depends_on(upstream_, Scope::client_address);
+            if (!counts) ask_cache(cache);
+            return counts;
+        });
+        if (by_client) {
+            at.client = upstreams::source_address_for(address(next_address_));
+            upstreams::with_features(ask_cache);
+        }
+        // Who may ask looks at what others have learnt before.
+        if (ask != policy::Ask::no && !asked_others_ && sys::learnt::recall(rules_.config, upstream_)) {
+            asked_others_ = true;
+            upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, at); });
+            return make_plan();
+        }
+    }
+    upstreams::with_features([&](const auto& cache) {
+        known.pipelining =
+            sequentially_ || plainly_ ? policy::Pipelining::refused : cache.pipelining_of(upstream_, now);
+        known.method = cache.last_method(upstream_);
+    });
+    // So far another process has come: the rest of the question is ours.
+    if (purpose_ == Purpose::connect && !asked_ && known.known == policy::Known::none &&
+        known.pipelining == policy::Pipelining::unknown &&
+        upstream.discover == policy::Discover::background &&
+        upstream.pipelining == policy::Pipeline::automatic &&
+        upstreams::with_features([&](auto& cache) { return cache.try_now(upstream_, now); })) {
+        ask = policy::Ask::on_its_own;
+        question_ = Question::harmless;
+    }
+    relied_on_features_ = known.features != nullptr;
+
+    const auto command = associates                  ? Command::udp_associate
+                         : purpose_ == Purpose::bind ? Command::bind
+                                                     : Command::connect;
+    const auto plan =
+        policy::make_plan(upstream, known, command, associates ? Endpoint{} : destination_, only_method);
+    plan_ = plan.handshake;
+    fast_open_ = plan.fast_open;
+    is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
+                (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
+    if (associates) set_datagram_source();
+    if (log::enabled(Level::info))
+        log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
+                  known.known == policy::Known::listed ? "known"
+                  : known.known == policy::Known::none ? "none"
+                                                       : "not known",
+                  ask == policy::Ask::on_this_connection ? ", asking on this connection"
+                  : ask == policy::Ask::on_its_own       ? ", asking in the background"
+                                                         : "");
+    if (ask != policy::Ask::no) asked_ = true;
+    if (ask != policy::Ask::no) claim_ = at;
+    if (ask == policy::Ask::on_this_connection) {
+        plan_.exchange = Exchange::features_then_command;
+        plan_.host_of_interest.host = at.destination;
+    }
+    if (plan.refusal != 0 && known.adopted) {
+        upstreams::with_features([&](auto& cache) { cache.disown(upstream_); });
+        asked_others_ = true;
+        return make_plan();
+    }
+    if (plan.refusal != 0) {
+        log::line(Level::info, "%s: its feature list rules this out", upstream.name.c_str());
+        end(plan.refusal);
+        return false;
+    }
+    if (!plan.resolve_first) return true;
+    postponed_ = !may_block_ && !upstreams::are_known(destination_);
+    return !postponed_ && resolve_destination(plan.only_ipv4);
+}
+
+bool Dial::resolve_destination(bool only_ipv4) {
+    auto found = upstreams::addresses(destination_);
+    if (only_ipv4) std::erase_if(found, [](const Endpoint& e) { return e.host.type() == AddressType::ipv6; });
+    if (found.empty()) {
+        end(EHOSTUNREACH);
+        return false;
+    }
+    plan_.destination = found.front();
+    return true;
+}
+
+void Dial::learn() {
+    if (plan_.exchange == Exchange::command) return;
+    const bool no_features = policy::says_no_features(handshake_->phase(), handshake_->failure());
+    if (!no_features && !handshake_->has_features()) return;
+    policy::Circumstances at;
+    at.method = handshake_->method();
+    at.destination = plan_.host_of_interest.host;
+    at.client = sys::local_host(carrier_.fd);
+    auto list = handshake_->take_features();
+    lacks_command_ = !no_features && list.supports(plan_.command) == Support::no;
+    log::line(Level::info, "%s: %s", config().name.c_str(),
+              no_features ? "has no LIST-FEATURES" : "listed its features");
+    upstreams::with_features([&](auto& cache) {
+        if (no_features) cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
+        else cache.remember(upstream_, at, std::move(list), Clock::now(), config().feature_lifetime);
+    });
+    sys::learnt::share(rules_.config, upstream_);
+    claim_.reset();
+}
+
+void Dial::learn_of_pipelining(policy::Pipelining seen, Method method) {
+    log::line(Level::info, "%s: %s several messages in one segment", config().name.c_str(),
+              seen == policy::Pipelining::tolerated ? "takes" : "is not sent");
+    upstreams::with_features([&](auto& cache) {
+        cache.remember_pipelining(upstream_, seen, method, Clock::now(), config().feature_lifetime);
+    });
+    sys::learnt::share(rules_.config, upstream_);
+}
+
+void Dial::give_claim_back() {
+    if (!claim_) return;
+    upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, *claim_); });
+    claim_.reset();
+}
+
+} // namespace socksify::shim
