@@ -29,6 +29,7 @@ constexpr std::uint8_t subtag_scope = 0x10; ///< of Tag::fdl
 constexpr std::string_view extension_set = "socksify";
 constexpr std::uint8_t subtag_extension_set = 0x00; ///< of Tag::extension
 constexpr std::uint8_t subtag_pipelining = 0x01;    ///< of Tag::extension: one octet, an Ahead
+constexpr std::uint8_t subtag_sessions = 0x02;      ///< of Tag::extension: see `SessionTerms`
 constexpr std::uint8_t subtag_fast_open = 0x03;     ///< of Tag::extension: no value; see `fast_open`
 
 /// Octets in the value of COMMAND-02: what BIND makes of its DST. Of a list without them nothing is known.
@@ -43,6 +44,14 @@ enum class Ahead : std::uint8_t {
     unsaid = 0,
     messages = 1, ///< greeting, password and request in one segment
     data = 2,     ///< and behind them what is for the destination
+};
+
+/// Value of `80 02`: lifetime (4), most (4).
+struct SessionTerms {
+    std::uint32_t lifetime = 0; ///< seconds that a token outlives its control connection
+    std::uint32_t most = 0;     ///< sessions that one user may have; 0: not said
+
+    friend bool operator==(const SessionTerms&, const SessionTerms&) = default;
 };
 
 /// Octets in the value of FDL-SCOPE: what else the answer would depend on.
@@ -87,6 +96,7 @@ public:
         return has(Tag::command, 0x02, static_cast<std::uint8_t>(feature));
     }
     [[nodiscard]] Support supports(AddressType type) const noexcept;
+    /// Likewise for a method of this project's.
     [[nodiscard]] Support supports(Method method) const noexcept;
     [[nodiscard]] Support supports_version(std::uint8_t ver) const noexcept;
     /// LIST-FEATURES may ask to hold the connection (COMMAND-10 holds an octet 01).
@@ -99,6 +109,8 @@ public:
     [[nodiscard]] Ahead ahead() const noexcept;
     /// `80 03`, likewise: the server takes data that come with the SYN (RFC 7413).
     [[nodiscard]] bool fast_open() const noexcept;
+    /// Whether sessions can be opened and used (session.hpp), and on which terms: `04 A0`, `03 A0`, `80 02`.
+    [[nodiscard]] std::optional<SessionTerms> sessions() const noexcept;
 
     /// The list in wire form without END; `encode` adds it.
     [[nodiscard]] Bytes octets() const noexcept { return octets_; }
@@ -110,6 +122,7 @@ public:
 private:
     friend class FeatureReader;
     [[nodiscard]] Support support(Tag tag, std::uint8_t subtag) const noexcept;
+    [[nodiscard]] bool names_our_extensions() const noexcept;
 
     std::vector<std::uint8_t> octets_;
 };

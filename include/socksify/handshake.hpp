@@ -3,6 +3,7 @@
 #pragma once
 
 #include "socksify/features.hpp"
+#include "socksify/session.hpp"
 
 namespace socksify {
 
@@ -20,9 +21,10 @@ struct ClientPlan {
     Endpoint destination;
     /// DST of LIST-FEATURES; 0.0.0.0:0 asks for no specific host.
     Endpoint host_of_interest;
-    MethodList methods{Method::none}; ///< offered, in this order: none and password
+    MethodList methods{Method::none}; ///< offered, in this order: none, password and session
     std::string_view username;        ///< for Method::password; owned by the caller while the machine lives
     std::string_view password;
+    Bytes token; ///< for Method::session; the caller's, too
     /// The greeting and all messages up to the first command in one send, without an answer in between. Only
     /// for a server that is known to take that, and only with one method offered: with more it means nothing.
     bool pipelined = false;
@@ -37,6 +39,7 @@ enum class Failure : std::uint8_t {
     no_acceptable_method,   ///< FF, or a plan without methods: then nothing is sent
     method_not_offered,     ///< the server chose what the client did not offer
     authentication_refused, ///< RFC 1929 STATUS other than 0
+    token_refused,          ///< the same to a session's token
     features_refused,       ///< REP other than 0 to LIST-FEATURES
     features_not_a_list,    ///< REP 0, and then octets that are no FDL
     not_held,               ///< the FDL came, but the connection was not held for the command
@@ -55,6 +58,8 @@ enum class Failure : std::uint8_t {
 /// A BIND is answered twice (RFC 1928 §6), and done twice: when the server listens, `bound()` is where. Then
 /// `await_peer()`, and when it is done once more `bound()` is who has come, and the next octet is that
 /// peer's.
+///
+/// An OPEN SESSION is done when `session()` has its token; the connection then only has to stay.
 class ClientHandshake {
 public:
     explicit ClientHandshake(const ClientPlan& plan);
@@ -82,6 +87,8 @@ public:
     [[nodiscard]] const Endpoint& bound() const noexcept { return reply_.bound; }
     /// FLAG of that reply: what was granted of the plan's.
     [[nodiscard]] std::uint8_t granted() const noexcept { return reply_.flag; }
+    /// Of an OPEN SESSION that is done.
+    [[nodiscard]] const SessionGrant& session() const noexcept { return session_; }
     /// The method that the server chose; `no_acceptable` until it did.
     [[nodiscard]] Method method() const noexcept { return method_; }
     /// Whether a whole FDL came. It may have come although the handshake failed (`not_held`).
@@ -94,12 +101,15 @@ private:
         await_method,
         send_password,
         await_password_reply,
+        send_token,
+        await_token_reply,
         send_list_features,
         await_features_reply,
         await_features,
         send_command,
         await_command_reply,
         await_peer_reply,
+        await_session,
         done,
         failed,
     };
@@ -120,6 +130,7 @@ private:
     std::size_t out_sent_ = 0;
     Message<3 + longest_endpoint> in_;
     ReplyMessage reply_{Reply::succeeded, 0, {}};
+    SessionGrant session_;
     FeatureReader reader_;
     FeatureList features_;
     Method method_ = Method::no_acceptable;
@@ -142,6 +153,7 @@ public:
             need_more,
             greeting, ///< answer with `choose`
             password, ///< `username()`, `password()` until the next call; answer with `authenticated`
+            token,    ///< `token()` until the next call; answer with `authenticated`
             request,  ///< `request()`; answer with `reply`
             unknown_address_type, ///< a request whose end can't be found: answer with `reply`, then close
             malformed,            ///< not SOCKS5: close without a word
@@ -157,6 +169,7 @@ public:
 
     [[nodiscard]] std::string_view username() const noexcept { return credentials_.username; }
     [[nodiscard]] std::string_view password() const noexcept { return credentials_.password; }
+    [[nodiscard]] Bytes token() const noexcept { return token_.token; }
     Message<2> authenticated(bool accepted) noexcept;
 
     [[nodiscard]] const Request& request() const noexcept { return request_; }
@@ -165,13 +178,17 @@ public:
     RequestMessage reply(Reply reply, const Endpoint& bound = {}, bool hold = false) noexcept;
     /// The answer to a LISTEN that succeeded; `granted` of its FLAG. Notes follow (listen.hpp).
     RequestMessage listening(const Endpoint& bound, std::uint8_t granted) noexcept;
+    /// The answer to an OPEN SESSION that succeeded. Nothing follows on this connection.
+    Message<RequestMessage::capacity() + SessionGrantMessage::capacity()>
+    session_opened(const SessionGrant& grant) noexcept;
 
 private:
-    enum class State : std::uint8_t { greeting, chosen, password, checked, request, over };
+    enum class State : std::uint8_t { greeting, chosen, password, token, checked, request, over };
 
     State state_ = State::greeting;
     Greeting greeting_;
     PasswordRequest credentials_;
+    TokenRequest token_;
     Request request_;
     Method method_ = Method::no_acceptable;
 };

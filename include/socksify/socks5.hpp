@@ -12,8 +12,14 @@ namespace socksify {
 constexpr std::uint8_t socks_version = 5;
 constexpr std::uint8_t password_version = 1; ///< of RFC 1929's messages
 
-/// METHOD (RFC 1928 §3; IANA "SOCKS Methods").
-enum class Method : std::uint8_t { none = 0x00, gssapi = 0x01, password = 0x02, no_acceptable = 0xff };
+/// METHOD (RFC 1928 §3; IANA "SOCKS Methods"). A0 to AF are this project's, like such commands.
+enum class Method : std::uint8_t {
+    none = 0x00,
+    gssapi = 0x01,
+    password = 0x02,
+    session = 0xa0, ///< session.hpp
+    no_acceptable = 0xff,
+};
 
 /// CMD (RFC 1928 §4; draft-ietf-aft-socks-ext-00; draft-ietf-aft-mcast-fw-traversal-01 for 04).
 /// A0 to AF are this project's, and mean nothing before an FDL with `extension_set` announced them.
@@ -23,7 +29,8 @@ enum class Command : std::uint8_t {
     udp_associate = 0x03,
     enhanced_udp = 0x04,
     list_features = 0x10,
-    listen = 0xa1, ///< this and ACCEPT: listen.hpp
+    open_session = 0xa0, ///< session.hpp
+    listen = 0xa1,       ///< this and ACCEPT: listen.hpp
     accept = 0xa2,
 };
 

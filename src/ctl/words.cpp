@@ -22,6 +22,7 @@ std::string name_of(Method method) {
     case Method::none: return with_number("no authentication");
     case Method::gssapi: return with_number("GSSAPI");
     case Method::password: return with_number("user name and password");
+    case Method::session: return with_number("session");
     case Method::no_acceptable: return with_number("none acceptable");
     }
     // IANA, "SOCKS Methods".
@@ -43,6 +44,7 @@ std::string name_of(Command command) {
     case Command::udp_associate: return "UDP ASSOCIATE";
     case Command::enhanced_udp: return "ENHANCED UDP";
     case Command::list_features: return "LIST-FEATURES";
+    case Command::open_session: return "OPEN SESSION";
     case Command::listen: return "LISTEN";
     case Command::accept: return "ACCEPT";
     }

@@ -92,7 +92,8 @@ Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_feat
     switch (handshake.failure()) {
     case Failure::none: return {Next::give_up, 0};
     case Failure::no_acceptable_method: return unless_contradicted(Next::next_upstream, EACCES);
-    case Failure::authentication_refused: return {Next::next_upstream, EACCES};
+    case Failure::authentication_refused:
+    case Failure::token_refused: return {Next::next_upstream, EACCES};
     case Failure::command_refused: {
         const auto reply = handshake.reply();
         const bool about_features =
@@ -122,6 +123,7 @@ bool may_be_for_pipelining(Failure failure, bool relied_on_features) noexcept {
     case Failure::no_acceptable_method: return !relied_on_features;
     case Failure::none:
     case Failure::authentication_refused:
+    case Failure::token_refused:
     case Failure::command_refused:
     case Failure::features_refused:
     case Failure::features_not_a_list:

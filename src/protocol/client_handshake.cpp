@@ -3,10 +3,12 @@
 //   (nothing to offer → failed)
 //   send_greeting → await_method ─ 00 ────────────────────────────────┐
 //                         │        02 → send_password → await_password_reply ─ 00 ─┤
+//                         │        A0 → send_token → await_token_reply ─ 00 ───────┤
 //                         └ FF, not offered → failed                     └ else → failed
 //   ┌───────────────────────────────────────────────────────────────────────────────┘
 //   ├ Exchange::command → send_command → await_command_reply ─ REP 0 → done, else failed
 //   │                       done, of a BIND: await_peer() → await_peer_reply ─ REP 0 → done, else failed
+//   │                       of an OPEN SESSION: REP 0 → await_session → done
 //   └ else → send_list_features → await_features_reply ─ REP 0 → await_features ─ END ─┐
 //                                        └ else → failed                              │
 //     features → done;  features_then_command: held → send_command …, else → failed ◄─┘
@@ -31,14 +33,17 @@ ClientHandshake::Step ClientHandshake::step() const noexcept {
     switch (state_) {
     case State::send_greeting:
     case State::send_password:
+    case State::send_token:
     case State::send_list_features:
     case State::send_command: return {Step::What::send, out_.bytes().subspan(out_sent_), 0};
     case State::await_method:
     case State::await_password_reply:
+    case State::await_token_reply:
     case State::await_features_reply:
     case State::await_features:
     case State::await_command_reply:
-    case State::await_peer_reply: return {Step::What::receive, {}, lacking()};
+    case State::await_peer_reply:
+    case State::await_session: return {Step::What::receive, {}, lacking()};
     case State::done: return {Step::What::done, {}, 0};
     case State::failed: break;
     }
@@ -53,9 +58,11 @@ std::size_t ClientHandshake::lacking() const noexcept {
         return parse_method_reply(in_).size + (ahead_ > 1 ? parse_password_reply({}).size : 0) +
                (ahead_ > 0 ? parse_reply({}).size : 0);
     case State::await_password_reply:
+    case State::await_token_reply:
         return parse_password_reply(in_).size + (ahead_ > 0 ? parse_reply({}).size : 0);
     case State::await_features:
         return 4096; // nothing but the list can come: the server waits for us, or closes
+    case State::await_session: return parse_session_grant(in_).size;
     default: return parse_reply(in_).size;
     }
 }
@@ -64,7 +71,8 @@ void ClientHandshake::begin(State state) {
     state_ = state;
     switch (state) {
     case State::send_greeting: phase_ = Phase::greeting; break;
-    case State::send_password: phase_ = Phase::authentication; break;
+    case State::send_password:
+    case State::send_token: phase_ = Phase::authentication; break;
     case State::send_list_features: phase_ = Phase::features; break;
     case State::send_command: phase_ = Phase::command; break;
     case State::done: phase_ = Phase::over; return;
@@ -78,8 +86,8 @@ void ClientHandshake::begin(State state) {
     out_sent_ = 0;
     put_message(state);
     if (state != State::send_greeting || !plan_.pipelined || plan_.methods.size() != 1) return;
-    if (plan_.methods[0] == Method::password) {
-        put_message(State::send_password);
+    if (plan_.methods[0] != Method::none) {
+        put_message(plan_.methods[0] == Method::session ? State::send_token : State::send_password);
         ++ahead_;
     }
     put_message(plan_.exchange == Exchange::command ? State::send_command : State::send_list_features);
@@ -90,6 +98,7 @@ void ClientHandshake::put_message(State state) {
     switch (state) {
     case State::send_greeting: out_.put(encode(Greeting{plan_.methods})); break;
     case State::send_password: out_.put(encode(PasswordRequest{plan_.username, plan_.password})); break;
+    case State::send_token: out_.put(encode(TokenRequest{plan_.token})); break;
     case State::send_list_features: {
         const bool hold = plan_.exchange == Exchange::features_then_command;
         out_.put(encode(
@@ -112,6 +121,7 @@ void ClientHandshake::sent(std::size_t octets) noexcept {
     switch (state_) {
     case State::send_greeting: state_ = State::await_method; break;
     case State::send_password: state_ = State::await_password_reply; break;
+    case State::send_token: state_ = State::await_token_reply; break;
     case State::send_list_features: state_ = State::await_features_reply; break;
     case State::send_command: state_ = State::await_command_reply; break;
     default: break;
@@ -150,6 +160,16 @@ bool ClientHandshake::take_message() {
         return parsed(parse_password_reply(in_), [this](PasswordReply reply) {
             if (!reply.accepted) return fail(Failure::authentication_refused);
             after_authentication();
+        });
+    case State::await_token_reply:
+        return parsed(parse_password_reply(in_), [this](PasswordReply reply) {
+            if (!reply.accepted) return fail(Failure::token_refused);
+            after_authentication();
+        });
+    case State::await_session:
+        return parsed(parse_session_grant(in_), [this](const SessionGrant& session) {
+            session_ = session;
+            begin(State::done);
         });
     case State::await_features_reply:
     case State::await_command_reply:
@@ -194,6 +214,7 @@ void ClientHandshake::on_method(Method method) {
     switch (method) {
     case Method::none: return after_authentication();
     case Method::password: return begin(State::send_password);
+    case Method::session: return begin(State::send_token);
     case Method::gssapi:
     case Method::no_acceptable: break;
     }
@@ -222,6 +243,10 @@ void ClientHandshake::on_features_complete() {
 void ClientHandshake::on_command_reply(const ReplyMessage& reply) {
     reply_ = reply;
     if (reply.reply != Reply::succeeded) return fail(Failure::command_refused);
+    if (plan_.command == Command::open_session) {
+        state_ = State::await_session;
+        return;
+    }
     peer_is_due_ = plan_.command == Command::bind && state_ == State::await_command_reply;
     begin(State::done);
 }

@@ -16,7 +16,14 @@ bool any_entry(Bytes octets, Visit visit) {
     return false;
 }
 
+/// Of this project: commands and methods A0 to AF.
+constexpr bool is_ours(std::uint8_t code) noexcept { return (code & 0xf0) == 0xa0; }
+
 } // namespace
+
+bool FeatureList::names_our_extensions() const noexcept {
+    return text(Tag::extension, subtag_extension_set) == extension_set;
+}
 
 void FeatureList::add(std::uint8_t tag, std::uint8_t subtag, Bytes value) {
     if (tag == static_cast<std::uint8_t>(Tag::end)) return;
@@ -69,26 +76,34 @@ Support FeatureList::support(Tag tag, std::uint8_t subtag) const noexcept {
 
 Support FeatureList::supports(Command command) const noexcept {
     const auto code = static_cast<std::uint8_t>(command);
-    const bool is_extension = (code & 0xf0) == 0xa0;
-    if (!is_extension) return support(Tag::command, code);
-    const bool is_ours = text(Tag::extension, subtag_extension_set) == extension_set;
-    return is_ours && has(Tag::command, code) ? Support::yes : Support::no;
+    if (!is_ours(code)) return support(Tag::command, code);
+    return names_our_extensions() && has(Tag::command, code) ? Support::yes : Support::no;
 }
 Support FeatureList::supports(AddressType type) const noexcept {
     return support(Tag::address, static_cast<std::uint8_t>(type));
 }
 Support FeatureList::supports(Method method) const noexcept {
-    return support(Tag::authentication, static_cast<std::uint8_t>(method));
+    const auto code = static_cast<std::uint8_t>(method);
+    if (!is_ours(code)) return support(Tag::authentication, code);
+    return names_our_extensions() && has(Tag::authentication, code) ? Support::yes : Support::no;
 }
 Support FeatureList::supports_version(std::uint8_t ver) const noexcept { return support(Tag::socks, ver); }
 
 bool FeatureList::fast_open() const noexcept {
-    return text(Tag::extension, subtag_extension_set) == extension_set &&
-           has(Tag::extension, subtag_fast_open);
+    return names_our_extensions() && has(Tag::extension, subtag_fast_open);
+}
+
+std::optional<SessionTerms> FeatureList::sessions() const noexcept {
+    if (supports(Command::open_session) != Support::yes || supports(Method::session) != Support::yes)
+        return {};
+    const auto value = text(Tag::extension, subtag_sessions);
+    if (!value || value->size() != 8) return SessionTerms{};
+    const auto octets = as_bytes(*value);
+    return SessionTerms{get32(octets), get32(octets.subspan(4))};
 }
 
 Ahead FeatureList::ahead() const noexcept {
-    if (text(Tag::extension, subtag_extension_set) != extension_set) return Ahead::unsaid;
+    if (!names_our_extensions()) return Ahead::unsaid;
     const auto value = text(Tag::extension, subtag_pipelining);
     if (!value || value->size() != 1) return Ahead::unsaid;
     switch ((*value)[0]) {

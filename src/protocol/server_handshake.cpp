@@ -1,7 +1,7 @@
 // The server's transitions, all of them:
 //
-//   greeting → chosen ─ choose: 00 → request, 02 → password, FF → over
-//   password → checked ─ authenticated: yes → request, no → over
+//   greeting → chosen ─ choose: 00 → request, 02 → password, A0 → token, FF → over
+//   password, token → checked ─ authenticated: yes → request, no → over
 //   request → over ─ reply: LIST-FEATURES held → request, else over (BIND: reply once more)
 #include "socksify/handshake.hpp"
 
@@ -39,6 +39,14 @@ ServerHandshake::Event ServerHandshake::take(Bytes in) noexcept {
         }
         return event(message, Event::Kind::password);
     }
+    case State::token: {
+        const auto message = parse_token_request(in);
+        if (message) {
+            token_ = message.value;
+            state_ = State::checked;
+        }
+        return event(message, Event::Kind::token);
+    }
     case State::request: {
         const auto message = parse_request(in);
         if (message) {
@@ -64,6 +72,7 @@ Message<2> ServerHandshake::choose(const MethodList& allowed) noexcept {
     switch (method_) {
     case Method::none: state_ = State::request; break;
     case Method::password: state_ = State::password; break;
+    case Method::session: state_ = State::token; break;
     default: state_ = State::over; break;
     }
     return encode(MethodReply{method_});
@@ -71,6 +80,7 @@ Message<2> ServerHandshake::choose(const MethodList& allowed) noexcept {
 
 Message<2> ServerHandshake::authenticated(bool accepted) noexcept {
     credentials_ = {};
+    token_ = {};
     state_ = accepted ? State::request : State::over;
     return encode(PasswordReply{accepted});
 }
@@ -84,6 +94,13 @@ RequestMessage ServerHandshake::reply(Reply reply, const Endpoint& bound, bool h
 RequestMessage ServerHandshake::listening(const Endpoint& bound, std::uint8_t granted) noexcept {
     state_ = State::over;
     return encode(ReplyMessage{Reply::succeeded, granted, bound});
+}
+
+Message<RequestMessage::capacity() + SessionGrantMessage::capacity()>
+ServerHandshake::session_opened(const SessionGrant& grant) noexcept {
+    state_ = State::over;
+    Message<RequestMessage::capacity() + SessionGrantMessage::capacity()> out;
+    return out.put(encode(ReplyMessage{Reply::succeeded, 0, {}})).put(encode(grant));
 }
 
 } // namespace socksify

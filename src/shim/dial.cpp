@@ -60,6 +60,7 @@ const char* name_of(Failure failure) noexcept {
     case Failure::no_acceptable_method: return "the proxy accepts none of our authentication methods";
     case Failure::method_not_offered: return "the proxy chose an authentication method that was not offered";
     case Failure::authentication_refused: return "the proxy refused the user name or the password";
+    case Failure::token_refused: return "the proxy knows the session's token no more";
     case Failure::features_refused: return "the proxy refused LIST-FEATURES";
     case Failure::features_not_a_list: return "the answer to LIST-FEATURES is no feature list";
     case Failure::not_held: return "the connection was not held after the feature list";

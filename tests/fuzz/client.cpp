@@ -58,6 +58,8 @@ Result run(const ClientPlan& plan, Bytes from_proxy, std::size_t piece) {
             }
             expect(client.failure() == Failure::none && client.phase() == Phase::over);
             expect(client.reply() == Reply::succeeded && plan.methods.contains(client.method()));
+            if (plan.command == Command::open_session && plan.exchange != Exchange::features)
+                expect(client.session().token.size() >= shortest_token);
             expect(client.has_features() == (plan.exchange != Exchange::command));
             return {client.failure(), client.phase(),        client.reply(),
                     client.method(),  client.has_features(), said};
@@ -74,6 +76,7 @@ Result run(const ClientPlan& plan, Bytes from_proxy, std::size_t piece) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     Input input(data, size);
     const auto wanted = input.choice();
+    const auto token = as_bytes("sixteen octets..");
     ClientPlan plan;
     plan.exchange = static_cast<Exchange>(wanted % 3);
     plan.destination = Endpoint{Host::name("example.com").value(), 443};
@@ -81,10 +84,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((wanted & 4) != 0) plan.methods.add(Method::none);
     if ((wanted & 8) != 0) plan.methods.add(Method::password);
     if ((wanted & 16) != 0) plan.methods.add(Method::gssapi);
-    if ((wanted & 32) != 0) plan.command = Command::bind;
+    if ((wanted & 128) != 0) plan.methods.add(Method::session);
+    if ((wanted & 32) != 0) plan.command = (wanted & 128) != 0 ? Command::open_session : Command::bind;
     plan.pipelined = (wanted & 64) != 0;
     plan.username = "me";
     plan.password = "secret";
+    plan.token = token;
     const std::size_t piece = 1U + input.choice();
     const auto whole = run(plan, input.rest(), std::max<std::size_t>(input.rest().size(), 1000));
     const auto pieces = run(plan, input.rest(), piece);

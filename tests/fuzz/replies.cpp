@@ -3,6 +3,7 @@
 
 #include "socksify/datagram.hpp"
 #include "socksify/listen.hpp"
+#include "socksify/session.hpp"
 
 using namespace socksify;
 using namespace socksify::fuzz;
@@ -15,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_codec(parse_reply, write, in);
     check_codec(parse_enhanced_udp_reply, write, in);
     check_codec(parse_note, write, in);
+    check_codec(parse_session_grant, write, in);
     if (const auto code = early_reply_code(in)) {
         const auto reply = parse_reply(in);
         expect(!reply || reply.value.reply == *code);

@@ -1,7 +1,7 @@
 // Each message that a client sends.
 #include "fuzz.hpp"
 
-#include "socksify/socks5.hpp"
+#include "socksify/session.hpp"
 
 using namespace socksify;
 using namespace socksify::fuzz;
@@ -11,6 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto write = [](const auto& message) { return encode(message); };
     check_codec(parse_greeting, write, in);
     check_codec(parse_password_request, write, in);
+    check_codec(parse_token_request, write, in);
     check_codec(parse_request, write, in);
     if (const auto request = parse_request(in)) {
         const auto& host = request.value.destination.host;

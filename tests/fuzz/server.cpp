@@ -38,10 +38,17 @@ Octets run(const MethodList& methods, Bytes from_client, std::size_t piece) {
                 if (!right) return outbox;
                 break;
             }
+            case Kind::token: {
+                const bool right = server.token().size() >= shortest_token;
+                say(server.authenticated(right));
+                if (!right) return outbox;
+                break;
+            }
             case Kind::request: {
                 const auto& request = server.request();
                 const bool hold = (request.flag & flag_hold) != 0;
-                say(server.reply(Reply::succeeded, request.destination, hold));
+                if (request.command == Command::open_session) say(server.session_opened({}));
+                else say(server.reply(Reply::succeeded, request.destination, hold));
                 break;
             }
             case Kind::unknown_address_type:
@@ -67,6 +74,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((wanted & 1) != 0) methods.add(Method::password);
     if ((wanted & 2) != 0) methods.add(Method::none);
     if ((wanted & 4) != 0) methods.add(Method::gssapi);
+    if ((wanted & 8) != 0) methods.add(Method::session);
     const std::size_t piece = 1U + input.choice();
     expect(run(methods, input.rest(), input.rest().size()) == run(methods, input.rest(), piece));
     return 0;

@@ -17,6 +17,7 @@ struct Proxy {
     MethodList methods{Method::none};
     std::string username;
     std::string password;
+    SessionGrant session; ///< what OPEN SESSION gets, and whose token is good
     bool lists_features = true;
     bool holds = true;
     FeatureList features;
@@ -68,6 +69,12 @@ private:
             closed = !right;
             return;
         }
+        case Kind::token: {
+            const bool right = hex(machine_.token()) == hex(proxy_.session.token);
+            say(machine_.authenticated(right));
+            closed = !right;
+            return;
+        }
         case Kind::request: return serve(machine_.request());
         case Kind::unknown_address_type:
             say(machine_.reply(Reply::address_type_not_supported));
@@ -91,6 +98,8 @@ private:
             closed = !hold;
             return;
         }
+        if (request.command == Command::open_session && proxy_.reply == Reply::succeeded)
+            return say(machine_.session_opened(proxy_.session));
         say(machine_.reply(proxy_.reply, proxy_.bound));
         closed = proxy_.reply != Reply::succeeded;
         if (!closed) say(proxy_.first_data);

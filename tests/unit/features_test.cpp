@@ -236,6 +236,23 @@ TEST_CASE("a command of this project's is announced only beside the extension's 
     CHECK(read(octets("04 a1 01 01") + end).supports(Command::bind) == Support::no);
 }
 
+TEST_CASE("sessions are announced by command and method together, beside the extension's name") {
+    const auto named = octets("80 00 08 73 6f 63 6b 73 69 66 79");
+    const auto both = octets("03 a0 00  04 a0 01 01");
+    const auto terms = octets("80 02 08 00 00 01 2c 00 00 00 40");
+    CHECK(read(named + both + terms + end).sessions() == SessionTerms{300, 64});
+    CHECK(read(named + both + terms + end).supports(Method::session) == Support::yes);
+    CHECK(read(named + both + end).sessions() == SessionTerms{});
+    CHECK(read(named + both + octets("80 02 04 00 00 01 2c") + end).sessions() == SessionTerms{});
+    for (const auto& other :
+         {both + terms + end, named + terms + end, named + octets("03 a0 00") + terms + end,
+          named + octets("04 a0 01 01") + terms + end, octets("80 00 01 78") + both + terms + end}) {
+        INFO(hex(other));
+        CHECK(!read(other).sessions());
+    }
+    CHECK(read(octets("03 02 00") + end).supports(Method::session) == Support::no);
+}
+
 TEST_CASE("what BIND makes of its DST is known only from the list") {
     const auto list = read(octets("04 02 02 01 02  ff 00 00"));
     CHECK(list.has(BindFeature::honours_port));
