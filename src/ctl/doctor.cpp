@@ -191,6 +191,10 @@ private:
                     "their own");
             return;
         }
+        if (elf.is_launcher) {
+            ok("linking", "socksify itself, which puts the library into its command");
+            return;
+        }
         if (!elf.has_interpreter) {
             problem("linking", name + " is linked statically: no loader runs that could bring the library in",
                     "look for a package that is linked dynamically, or set a proxy in the program itself");

@@ -2,8 +2,6 @@
 // config.cpp doesn't read is an error in the tests.
 #include "policy/config.hpp"
 
-#include <array>
-
 namespace socksify::policy {
 namespace {
 
@@ -11,7 +9,7 @@ constexpr std::string_view route =
     R"("direct", "block", the name of an upstream, or a list of such names to try in order)";
 constexpr std::string_view timeout = "seconds, from 0.001 to 3600";
 
-constexpr std::array keys{
+constexpr KeyInfo keys[]{
     KeyInfo{"", "$schema", "a text, for editors", ""},
     KeyInfo{"", "upstreams", "an object: a name for each proxy, and an object with its settings", "{}"},
     KeyInfo{"", "rules", "a list of objects", "[]"},

@@ -83,7 +83,8 @@ public:
         if (!read_segments(header)) return tl::unexpected(ElfError::damaged);
         if (!read_interpreter()) return tl::unexpected(ElfError::damaged);
         read_dynamic();
-        elf_.is_go = has_go_note() || has_go_section(header);
+        elf_.is_go = has_note("Go") || has_go_section(header);
+        elf_.is_launcher = !elf_.has_interpreter && has_note(launcher_note);
         return std::move(elf_);
     }
 
@@ -225,7 +226,7 @@ private:
     }
 
     /// NAMESZ, DESCSZ, TYPE, then name and description, each padded to four octets.
-    [[nodiscard]] bool has_go_note() const {
+    [[nodiscard]] bool has_note(std::string_view owner) const {
         for (const auto& segment : segments_) {
             if (segment.type != PT_NOTE) continue;
             const auto notes = block(segment.offset, segment.size, longest_note);
@@ -233,7 +234,8 @@ private:
                 const std::size_t name_size = notes.word(i);
                 const std::size_t description_size = notes.word(i + 4);
                 const auto name = as_text(notes.octets().subspan(i + sizeof(Elf64_Nhdr)));
-                if (name_size == 4 && name.starts_with(std::string_view("Go\0\0", 4))) return true;
+                if (const auto its = name.substr(0, name_size); its.substr(0, its.find('\0')) == owner)
+                    return true;
                 if (name_size > notes.size() || description_size > notes.size()) break;
                 i += sizeof(Elf64_Nhdr) + (name_size + 3) / 4 * 4 + (description_size + 3) / 4 * 4;
             }

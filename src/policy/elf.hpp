@@ -18,6 +18,9 @@ namespace socksify::policy {
 /// Copies octets of a file, from `offset` on, and says how many there were.
 using ReadAt = std::function<std::size_t(std::uint64_t offset, std::span<std::uint8_t> into)>;
 
+/// The owner of a note that says: this is socksify's launcher.
+inline constexpr std::string_view launcher_note = "socksify";
+
 struct Elf {
     enum class Kind : std::uint8_t {
         executable,
@@ -33,6 +36,7 @@ struct Elf {
     std::string interpreter;         ///< its path
     bool is_dynamic = false;         ///< PT_DYNAMIC
     bool is_go = false;              ///< .go.buildinfo, .note.go.buildid or a note of owner "Go"
+    bool is_launcher = false;        ///< no PT_INTERP, and a note of owner `launcher_note`
     std::vector<std::string> needed; ///< DT_NEEDED
     std::vector<std::string> libc_versions;    ///< wanted of libc.so.6: "GLIBC_2.34"
     std::vector<std::string> offered_versions; ///< of a library's own: "GLIBC_2.2.5"

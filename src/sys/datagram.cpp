@@ -13,10 +13,14 @@
 
 namespace socksify::sys {
 
+namespace {
+
+// By number. Apart from what is not zero at first: see fd_table.cpp.
+constinit std::array<Datagram*, FdMarks::capacity> slots{};
+
+} // namespace
+
 struct DatagramTable {
-    // .bss: only pages that are written to are real.
-    // Plain pointers, atomic where they are touched: see FdMarks.
-    std::array<Datagram*, FdMarks::capacity> slots{};
     Mutex mutex{LockRank::datagrams};
     Datagram* free = nullptr;            // under mutex
     std::atomic<Datagram*> all{nullptr}; // ever made; written under mutex

@@ -37,13 +37,13 @@ public:
     /// Marks `fd` as `shared`.
     void share(int fd) noexcept {
         set(fd, shared);
-        for (int highest = highest_shared_.load(); highest < fd;)
-            if (highest_shared_.compare_exchange_weak(highest, fd)) return;
+        for (int end = shared_end_.load(); end <= fd;)
+            if (shared_end_.compare_exchange_weak(end, fd + 1)) return;
     }
     /// Calls `visit(fd)` for each number that is marked as `shared`.
     template <class Visit>
     void for_each_shared(Visit visit) const {
-        for (int fd = 0; fd <= highest_shared_.load(); ++fd)
+        for (int fd = 0; fd < shared_end_.load(); ++fd)
             if (has(fd, shared)) visit(fd);
     }
 
@@ -56,7 +56,7 @@ private:
     // Plain octets, atomic where they are touched: a million atomics take longer to construct than clang 14
     // will wait.
     mutable std::array<std::uint8_t, capacity> marks_{}; // .bss: only pages that are written to are real
-    std::atomic<int> highest_shared_{-1};
+    std::atomic<int> shared_end_{0};                     ///< above each number that was ever `shared`
 };
 
 extern constinit FdMarks fd_marks;

@@ -15,21 +15,24 @@
 
 namespace socksify::sys {
 
-constinit FdMarks fd_marks;
-
 std::uint64_t cookie_of(int fd) noexcept {
     std::uint64_t cookie = 0;
     socklen_t size = sizeof cookie;
     return real::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
+namespace {
+
+// By number. Apart from what is not zero at first, so that it takes no room in the file: .bss, of which only
+// pages that are written to are real. Plain pointers, atomic where they are touched: see FdMarks.
+constinit std::array<Socket*, FdMarks::capacity> slots{};
+
+} // namespace
+
 struct SocketTable {
     static constexpr std::size_t chunk_size = 16;
 
-    // .bss: only pages that are written to are real.
-    // Plain pointers, atomic where they are touched: see FdMarks.
-    std::array<Socket*, FdMarks::capacity> slots{};
-    std::atomic<int> highest{-1}; ///< number that there has ever been a socket for
+    std::atomic<int> end{0}; ///< above each number that there has ever been a socket for
     Mutex mutex{LockRank::descriptors};
     Socket* free = nullptr; // under mutex
 
@@ -72,8 +75,8 @@ struct SocketTable {
         }
         drop(before);
         if (socket)
-            for (int known = highest.load(); known < fd;)
-                if (highest.compare_exchange_weak(known, fd)) break;
+            for (int known = end.load(); known <= fd;)
+                if (end.compare_exchange_weak(known, fd + 1)) break;
     }
 };
 
@@ -162,14 +165,14 @@ void copy(int from, int to) noexcept {
 
 std::vector<std::pair<int, SocketRef>> all(bool (*wanted)(const Socket&)) {
     std::vector<std::pair<int, SocketRef>> found;
-    for (int fd = 0; fd <= table.highest.load(); ++fd)
+    for (int fd = 0; fd < table.end.load(); ++fd)
         if (auto socket = table.acquire(fd); socket && wanted(*socket))
             found.emplace_back(fd, std::move(socket));
     return found;
 }
 
 void visit_in_child(void (*visit)(const Socket&)) {
-    for (int fd = 0; fd <= table.highest.load(); ++fd)
+    for (int fd = 0; fd < table.end.load(); ++fd)
         if (const auto* socket = table.slot(fd).load(); socket != nullptr) visit(*socket);
 }
 

@@ -87,9 +87,9 @@ bool has_library_for(const policy::Elf& elf, std::string_view preload, int& erro
 }
 
 Obstacle obstacle_of(const policy::Elf& elf, const std::string& path, std::string_view preload, int& error) {
-    // ld.so itself, put in front of a program, preloads into that one.
+    // ld.so itself, put in front of a program, preloads into that one; so does the launcher.
     const bool is_loader = policy::libc_of(path) == policy::Libc::glibc;
-    if (!elf.has_interpreter && !is_loader) return Obstacle::is_static;
+    if (!elf.has_interpreter && !is_loader && !elf.is_launcher) return Obstacle::is_static;
     if (elf.is_go) return Obstacle::is_go;
     if (policy::libc_of(elf.interpreter) == policy::Libc::musl) return Obstacle::is_musl;
     if (gets_privileges(path.c_str(), error)) return Obstacle::is_privileged;

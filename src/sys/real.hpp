@@ -2,7 +2,7 @@
 //
 // Each function is looked up once, at its first use, with RTLD_NEXT, so that another preloaded library behind
 // us keeps its turn. Nothing here is `noexcept`: a cancellation that starts in the real call must pass
-// through.
+// through. In a static program (SOCKSIFY_STATIC) there is nobody else: `real::close` is libc's.
 #pragma once
 
 #include <atomic>
@@ -62,7 +62,11 @@ private:
 // The types carry attributes (nonnull, …) that a template argument drops; none of them changes a call.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wignored-attributes"
+#ifdef SOCKSIFY_STATIC
+#define SOCKSIFY_REAL(name) inline constexpr auto* name = &::name;
+#else
 #define SOCKSIFY_REAL(name) inline constinit const Function<decltype(::name)> name{#name};
+#endif
 SOCKSIFY_REAL(accept)
 SOCKSIFY_REAL(accept4)
 SOCKSIFY_REAL(bind)

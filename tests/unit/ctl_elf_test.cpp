@@ -148,6 +148,30 @@ TEST_CASE("what is no ELF file is told from one that is damaged") {
     }
 }
 
+TEST_CASE("a note tells the launcher from other static programs, whoever else has notes") {
+    const auto file = [](std::uint32_t first_segment, std::string_view owner) {
+        Writer out(true, true);
+        out.header(ET_EXEC, EM_X86_64, 2);
+        out.segment(0, first_segment, 0x180, 0x10180, 16);
+        out.segment(1, PT_NOTE, 0x200, 0x10200, 64);
+        const auto note = [&](std::size_t at, std::string_view of, std::uint32_t description) {
+            out.number(at, of.size() + 1, 4);
+            out.number(at + 4, description, 4);
+            out.text(at + 12, of);
+        };
+        note(0x200, "GNU", 4);
+        note(0x214, owner, 0);
+        out.text(0x180, std::string_view("/lib/ld-linux.so\0", 17).substr(0, 15));
+        return read_elf(reader_of(out.file())).value();
+    };
+    CHECK(file(PT_LOAD, "socksify").is_launcher);
+    CHECK_FALSE(file(PT_LOAD, "socksif").is_launcher);
+    CHECK_FALSE(file(PT_LOAD, "socksify2").is_launcher);
+    CHECK_FALSE(file(PT_INTERP, "socksify").is_launcher); // it has a loader, and nothing to say
+    CHECK(file(PT_LOAD, "Go").is_go);
+    CHECK_FALSE(file(PT_LOAD, "socksify").is_go);
+}
+
 TEST_CASE("version tables that lead in a circle, or nowhere, come to an end") {
     auto file = program(true, true, EM_X86_64);
     const auto with = [&](std::size_t at, std::uint8_t value) {
