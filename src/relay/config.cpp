@@ -75,6 +75,7 @@ public:
             else if (key == "test_behaviour") read_test(value);
         });
         if (listen) read_listen(*listen);
+        if (config_.features.sessions) offer_sessions();
         return std::move(config_);
     }
 
@@ -168,11 +169,23 @@ private:
             else if (key == "udp") assign(out.udp, flag);
             else if (key == "bind") assign(out.bind, flag);
             else if (key == "listen") assign(out.listen, flag);
-            else if (key == "fast_open") assign(out.fast_open, flag);
+            else if (key == "sessions") {
+                assign(out.sessions, flag);
+                sessions_.emplace(value);
+            } else if (key == "fast_open") assign(out.fast_open, flag);
             else if (key == "per_destination") assign(out.per_destination, flag);
         });
         if (!out.ipv4 && !out.ipv6)
             in_.fail(node, Misfit{.found = "neither ipv4 nor ipv6", .allowed = "at least one of them"});
+    }
+
+    void offer_sessions() {
+        if (!config_.auth.methods.contains(Method::password))
+            return in_.fail(*sessions_, Misfit{.found = "sessions, though nobody has a password",
+                                               .allowed = R"("methods": "password" in "auth", or false)"});
+        const auto of_file = config_.auth.methods;
+        config_.auth.methods = {Method::session};
+        for (std::size_t i = 0; i < of_file.size(); ++i) config_.auth.methods.add(of_file[i]);
     }
 
     void read_server(const Node& node) {
@@ -303,6 +316,8 @@ private:
             else if (key == "destinations") assign(out.destinations, read_count(value));
             else if (key == "listeners") assign(out.listeners, read_count(value));
             else if (key == "backlog") assign(out.backlog, read_count(value, 65'535));
+            else if (key == "sessions") assign(out.sessions, read_count(value));
+            else if (key == "sessions_per_user") assign(out.sessions_per_user, read_count(value));
         });
     }
 
@@ -317,7 +332,10 @@ private:
             else if (key == "bind") assign(out.bind, read_seconds_or_none(value));
             else if (key == "close") assign(out.close, in_.read_seconds(value, 1ms, 5s));
             else if (key == "drain") assign(out.drain, in_.read_seconds(value, 1ms, a_day));
-            else if (key == "keepalive")
+            else if (key == "session") {
+                if (const auto seconds = in_.read_whole(value, 0, 86'400))
+                    out.session = std::chrono::seconds(*seconds);
+            } else if (key == "keepalive")
                 if (const auto seconds = in_.read_whole(value, 0, 32767)) // TCP_KEEPIDLE takes no more
                     out.keepalive = std::chrono::seconds(*seconds);
         });
@@ -357,6 +375,7 @@ private:
 
     DocumentReader& in_;
     Config config_;
+    std::optional<Node> sessions_; // the switch, for an error of the methods
 };
 
 } // namespace

@@ -18,7 +18,9 @@ namespace socksify::relay {
 using std::chrono::milliseconds;
 
 struct Authentication {
-    MethodList methods{Method::none};         ///< in the relay's order of preference
+    /// In the relay's order of preference; before those of the file the one for sessions, where these are
+    /// on.
+    MethodList methods{Method::none};
     std::map<std::string, std::string> users; ///< name → hash (crypt(5))
     std::chrono::seconds remember{300};       ///< how long a password that was right need not be hashed again
 };
@@ -33,6 +35,7 @@ struct Offered {
     bool udp = true;        ///< UDP ASSOCIATE
     bool bind = false;      ///< BIND: a peer comes to the client
     bool listen = false;    ///< LISTEN and ACCEPT: many do
+    bool sessions = false;  ///< who has shown a password gets a token for later connections
     bool fast_open = false; ///< what comes with a SYN is taken (RFC 7413), if the kernel does
     bool per_destination =
         false; ///< the feature list says whether the rules let CONNECT and datagrams to the host of interest
@@ -67,7 +70,9 @@ struct LimitValues {
     unsigned associations = 1024; ///< for datagrams, of one client
     unsigned destinations = 1024; ///< that an association remembers
     unsigned listeners = 32;      ///< for peers, of one client
-    unsigned backlog = 128;       ///< peers that wait at one of them to be accepted
+    unsigned sessions = 1024;     ///< in all
+    unsigned sessions_per_user = 64;
+    unsigned backlog = 128; ///< peers that wait at one of them to be accepted
 
     friend bool operator==(const LimitValues&, const LimitValues&) = default;
 };
@@ -82,6 +87,7 @@ struct Timeouts {
     milliseconds close{
         5'000}; ///< to get a refusal out, and again until the client closes (RFC 1928 §6: 10 s in all)
     milliseconds drain{30'000};          ///< after SIGTERM
+    std::chrono::seconds session{300};   ///< that a token outlives its control connection
     std::chrono::seconds keepalive{300}; ///< TCP's own look whether a silent side is still there; 0: none
 
     friend bool operator==(const Timeouts&, const Timeouts&) = default;

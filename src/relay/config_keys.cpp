@@ -47,6 +47,7 @@ constexpr std::array keys{
     KeyInfo{"features", "udp", flag, "true"},
     KeyInfo{"features", "bind", flag, "false"},
     KeyInfo{"features", "listen", flag, "false"},
+    KeyInfo{"features", "sessions", flag, "false"},
     KeyInfo{"features", "fast_open", flag, "false"},
     KeyInfo{"features", "per_destination", flag, "false"},
 
@@ -81,6 +82,8 @@ constexpr std::array keys{
     KeyInfo{"limits", "destinations", "a number from 1 to 1000000", "1024"},
     KeyInfo{"limits", "listeners", "a number from 1 to 1000000", "32"},
     KeyInfo{"limits", "backlog", "a number from 1 to 65535", "128"},
+    KeyInfo{"limits", "sessions", "a number from 1 to 1000000", "1024"},
+    KeyInfo{"limits", "sessions_per_user", "a number from 1 to 1000000", "64"},
 
     KeyInfo{"timeouts", "handshake", seconds, "15"},
     KeyInfo{"timeouts", "held", seconds, "60"},
@@ -90,6 +93,7 @@ constexpr std::array keys{
     KeyInfo{"timeouts", "bind", seconds_or_none, "86400"},
     KeyInfo{"timeouts", "close", "seconds, from 0.001 to 5", "5"},
     KeyInfo{"timeouts", "drain", seconds, "30"},
+    KeyInfo{"timeouts", "session", "whole seconds, from 0 to 86400", "300"},
     KeyInfo{"timeouts", "keepalive", "whole seconds, from 1 to 32767, or 0 for none", "300"},
 
     KeyInfo{"log", "level", R"("off", "error", "warning", "info" or "debug")", R"("info")"},

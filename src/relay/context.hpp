@@ -9,6 +9,7 @@
 #include "relay/own_addresses.hpp"
 #include "relay/resolver.hpp"
 #include "relay/ticker.hpp"
+#include "relay/tokens.hpp"
 #include "relay/users.hpp"
 #include "relay/waiting_peers.hpp"
 
@@ -25,6 +26,7 @@ struct Context {
     Limits limits;
     Ticker ticker;
     Users users;
+    Tokens tokens;
     Resolver resolver;
     OwnAddresses own_addresses;
     Depot depot;

@@ -16,6 +16,7 @@ constexpr std::array<std::uint8_t, 1> persistent{1};
 constexpr std::array<std::uint8_t, 1> early_data{octet(Ahead::data)};
 constexpr std::array bind_features{octet(BindFeature::honours_port), octet(BindFeature::peer_filter)};
 constexpr std::array<std::uint8_t, 1> listen_version{1}; ///< of LISTEN and of ACCEPT
+constexpr std::array<std::uint8_t, 1> session_version{1};
 
 void add_scope(FeatureList& list, const Config& config) {
     Message<3> scope;
@@ -54,6 +55,7 @@ void add_commands(FeatureList& list, const Config& config, const Caller& caller,
         list.add(Tag::command, octet(Command::listen), listen_version);
         list.add(Tag::command, octet(Command::accept), listen_version);
     }
+    if (config.features.sessions) list.add(Tag::command, octet(Command::open_session), session_version);
 }
 
 void add_server(FeatureList& list, const ServerTexts& server, double load) {
@@ -86,6 +88,11 @@ FeatureList list_features(const Config& config, const Caller& caller, const Endp
     add_server(list, config.server, load);
     list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
     list.add(Tag::extension, subtag_pipelining, early_data);
+    if (config.features.sessions) {
+        Message<8> terms;
+        terms.put32(static_cast<std::uint32_t>(config.timeouts.session.count()));
+        list.add(Tag::extension, subtag_sessions, terms.put32(config.limits.sessions_per_user));
+    }
     if (config.features.fast_open) list.add(Tag::extension, subtag_fast_open);
     return list;
 }

@@ -46,7 +46,7 @@ void Session::close() {
 }
 
 void Session::wind_down() {
-    if (held_ || listening_ || (port_ && port_->is_open())) close(); // a listener only waits, too
+    if (held_ || listening_ || control_ || (port_ && port_->is_open())) close(); // a listener only waits, too
 }
 
 Task<> Session::run() {
@@ -70,6 +70,7 @@ Task<Session::End> Session::serve() {
         co_return End::politely;
     }
     if (handshake_.method() == Method::password && !co_await authenticate()) co_return End::politely;
+    if (handshake_.method() == Method::session && !co_await authenticate_by_token()) co_return End::politely;
 
     for (;;) {
         const auto event = co_await next();
@@ -86,6 +87,7 @@ Task<Session::End> Session::serve() {
         case Command::bind: co_return co_await bind();
         case Command::listen: co_return co_await listen();
         case Command::accept: co_return co_await accept();
+        case Command::open_session: co_return co_await open_session();
         case Command::list_features: break;
         default: co_return co_await refuse(Reply::command_not_supported, "unknown command");
         }
@@ -107,6 +109,19 @@ Task<bool> Session::authenticate() {
     if (!accepted) tell("refused").add("why", "wrong user or password");
     const auto answer = handshake_.authenticated(accepted);
     co_return co_await send(answer) && accepted;
+}
+
+Task<bool> Session::authenticate_by_token() {
+    if (co_await next() != Event::Kind::token) {
+        close();
+        co_return false;
+    }
+    const auto user = context_.tokens.user_of(handshake_.token(), *config_, story_.client.host, Clock::now());
+    explicit_bzero(in_.data(), begin_); // it was in there
+    if (user) story_.user = *user;
+    else tell("refused").add("why", "no such session");
+    const auto answer = handshake_.authenticated(user.has_value());
+    co_return co_await send(answer) && user;
 }
 
 Task<Session::End> Session::connect() {
@@ -278,6 +293,29 @@ Task<Session::End> Session::accept() {
     if (!peer) co_return co_await refuse(Reply::no_such_peer, "no such peer");
     story_.destination = peer->address;
     co_return co_await join(std::move(peer->socket), peer->address, peer->address);
+}
+
+Task<Session::End> Session::open_session() {
+    if (!config_->features.sessions)
+        co_return co_await refuse(Reply::command_not_supported, "sessions are switched off");
+    if (context_.winding_down) co_return co_await refuse(Reply::general_failure, "draining");
+    // By a token it would live on for ever, and who has no user has nothing to spare.
+    if (handshake_.method() != Method::password)
+        co_return co_await refuse(Reply::not_allowed_by_ruleset, "a session without a password");
+    auto opened = context_.tokens.open(*config_, story_.client.host, story_.user, Clock::now());
+    if (!opened) co_return co_await refuse(Reply::too_many, "limits.sessions");
+    control_ = std::move(opened->control);
+    const auto answer = handshake_.session_opened(opened->grant);
+    expect_within(config_->timeouts.handshake);
+    const bool answered = co_await send(answer);
+    patience_.cancel();
+    due_ = {};
+    if (answered) {
+        tell("session").add("lifetime", opened->grant.lifetime);
+        co_await discard();
+    }
+    control_.reset();
+    co_return client_.is_open() ? End::politely : End::at_once;
 }
 
 Task<Session::End> Session::associate() {

@@ -2,7 +2,7 @@
 // BIND a tunnel takes its place; after UDP ASSOCIATE and LISTEN it stays, and what these have opened ends
 // with it.
 //
-//   greeting → (password) → request ─ LIST-FEATURES, held → request …
+//   greeting → (password or token) → request ─ LIST-FEATURES, held → request …
 //                                   ─ LIST-FEATURES, anything refused → polite end
 //                                   ─ CONNECT → tunnel
 //                                   ─ UDP ASSOCIATE → the client's end, or the association's
@@ -10,6 +10,7 @@
 //                                          → the client's end, or that of its patience
 //                                   ─ LISTEN → the client's end
 //                                   ─ ACCEPT → tunnel
+//                                   ─ OPEN SESSION → the client's end
 //
 // What the client sends too early waits in its buffer, or in the kernel; it is looked at when its turn comes,
 // and what is left behind CONNECT belongs to the destination. A *polite end* closes for writing, then reads
@@ -44,11 +45,13 @@ private:
     Task<> run();
     Task<End> serve();
     Task<bool> authenticate();
+    Task<bool> authenticate_by_token();
     Task<End> connect();
     Task<End> associate();
     Task<End> bind();
     Task<End> listen();
     Task<End> accept();
+    Task<End> open_session();
     /// The answer to the client, and a tunnel in this session's place.
     Task<End> join(Socket remote, const Endpoint& address, const Endpoint& told);
     Task<End> answer_list_features();
@@ -89,6 +92,7 @@ private:
     bool held_ = false;            ///< between two commands
     std::optional<Acceptor> port_; ///< of a BIND that waits for its peer
     std::unique_ptr<Listening> listening_;
+    std::unique_ptr<Tokens::Control> control_; ///< of a session that it has opened
     std::array<std::uint8_t, 1024>
         in_; ///< room for the longest message; its octets from begin_ to end_ are unread
     std::size_t begin_ = 0;

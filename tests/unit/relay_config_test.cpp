@@ -215,6 +215,24 @@ TEST_CASE("datagrams have a switch, limits, and a time of their own") {
     CHECK(contains(complaint(R"({"timeouts": {"udp_idle": -1}})"), "timeouts.udp_idle"));
 }
 
+TEST_CASE("sessions have a switch, limits and a time, and are nothing without passwords") {
+    const std::string auth = R"("auth": {"methods": ["none", "password"], "users": {"alice": "$6$saltsalt$)" +
+                             std::string(86, 'x') + "\"}}";
+    const auto config = read("{" + auth + R"(, "features": {"sessions": true},
+        "limits": {"sessions": 9, "sessions_per_user": 3}, "timeouts": {"session": 0}})");
+    CHECK(config.features.sessions);
+    CHECK(config.limits.sessions == 9);
+    CHECK(config.limits.sessions_per_user == 3);
+    CHECK(config.timeouts.session.count() == 0);
+    REQUIRE(config.auth.methods.size() == 3);
+    CHECK(config.auth.methods[0] == Method::session);
+    CHECK(config.auth.methods[1] == Method::none);
+    CHECK_FALSE(read("{" + auth + "}").auth.methods.contains(Method::session));
+    CHECK(contains(complaint(R"({"features": {"sessions": true}})"), "nobody has a password"));
+    CHECK(contains(complaint(R"({"limits": {"sessions": 0}})"), "limits.sessions"));
+    CHECK(contains(complaint(R"({"timeouts": {"session": 0.5}})"), "timeouts.session"));
+}
+
 TEST_CASE("listeners for peers have switches, places, limits, and a time of their own") {
     const auto config = read(R"({
         "features": {"bind": true, "listen": true},

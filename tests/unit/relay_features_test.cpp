@@ -49,6 +49,17 @@ TEST_CASE("what is switched off is not in the list") {
     CHECK(list_of(read(R"({"features": {"udp": false}})")).supports(Command::udp_associate) == Support::no);
 }
 
+TEST_CASE("sessions are told with their terms, when they are switched on") {
+    const std::string auth =
+        R"("auth": {"methods": "password", "users": {"alice": ")" + std::string(a_hash) + "\"}}";
+    CHECK_FALSE(list_of(read("{" + auth + "}")).sessions());
+    const auto list = list_of(read("{" + auth + R"(, "features": {"sessions": true},
+        "limits": {"sessions_per_user": 7}, "timeouts": {"session": 60}})"));
+    CHECK(list.sessions() == SessionTerms{60, 7});
+    CHECK(list.supports(Method::password) == Support::yes);
+    CHECK(list.supports(Method::none) == Support::no);
+}
+
 TEST_CASE("listening is told when it is switched on") {
     const auto off = list_of(read("{}"));
     CHECK(off.supports(Command::bind) == Support::no);
