@@ -11,10 +11,13 @@
 //
 //     0      signature   the layout and its version; 0 is a block that nobody has formatted yet
 //     64     records     64 of 2048 octets:
-//              0   checksum of all that follows, up to the list's end
-//              8   expires, in seconds of the wall clock
-//             16   of the key and of the list: octets (2 each); known, pipelining, method, kind of address (1
-//             each) 24   the client's address (16) 40   key, list (without END)
+//
+//               0   checksum of all that follows, up to the list's end
+//               8   expires, in seconds of the wall clock
+//              16   octets of the key, octets of the list (2 each)
+//              20   known, pipelining, method, kind of address (1 each)
+//              24   the client's address (16)
+//              40   key, list (without END)
 //
 // Words are in host order: the file does not leave its host. A proxy's record is one of eight that its key's
 // hash names; the newest goes in the place of one that is void, or else of the one that expires first. The

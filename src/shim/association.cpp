@@ -23,13 +23,6 @@ namespace log = sys::log;
 using sys::Datagram;
 using Stage = Datagram::Stage;
 
-int socket_domain(int fd) noexcept {
-    int domain = AF_INET;
-    socklen_t size = sizeof domain;
-    real::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-    return domain;
-}
-
 /// The address that the proxy named, or, if it named none, the one under which we speak to it.
 std::optional<Endpoint> relay_of(const Endpoint& bound, int control) {
     if (bound.port == 0) return {};
@@ -40,10 +33,8 @@ std::optional<Endpoint> relay_of(const Endpoint& bound, int control) {
         relay = addresses.front();
     }
     if (!relay.host.unmapped().is_unspecified()) return relay;
-    sys::Address proxy;
-    proxy.size = sizeof proxy.storage;
-    if (real::getpeername(control, reinterpret_cast<sockaddr*>(&proxy.storage), &proxy.size) != 0) return {};
-    const auto peer = sys::to_endpoint(proxy.get(), proxy.size);
+    const auto proxy = sys::peer_address(control);
+    const auto peer = proxy ? sys::to_endpoint(proxy->get(), proxy->size) : std::nullopt;
     if (!peer) return {}; // an AF_UNIX one, whose datagrams could be anywhere
     return Endpoint{peer->host, bound.port};
 }
@@ -128,19 +119,24 @@ void watch(Datagram& datagram) {
     datagram.is_watched.store(false);
 }
 
+/// Under the lock: there will be no association, and what has waited for it is lost.
+void give_up(Datagram& datagram, sys::Control& control) noexcept {
+    control.close();
+    datagram.control.reset();
+    datagram.stage.store(Stage::none);
+    datagram.queue.clear();
+}
+
 /// Under the lock: the outcome of `dial` becomes the Datagram's, and what has waited is sent. 0 or errno.
 int conclude(int fd, Datagram& datagram, const Dial& dial, const std::shared_ptr<sys::Control>& control,
              const Errand& errand) {
     const auto fail = [&](int error) {
-        control->close();
-        datagram.control.reset();
-        datagram.stage.store(Stage::none);
-        datagram.queue.clear();
+        give_up(datagram, *control);
         return error;
     };
     if (dial.error() != 0) return fail(dial.error());
     const auto relay = relay_of(dial.bound(), control->fd.load());
-    const int domain = socket_domain(fd);
+    const int domain = datagram.domain;
     const auto address = relay && (domain == AF_INET6 || relay->host.unmapped().type() == AddressType::ipv4)
                              ? sys::to_address({relay->host.unmapped(), relay->port}, domain)
                              : std::nullopt;
@@ -217,10 +213,7 @@ public:
 private:
     void give_up() noexcept {
         const std::lock_guard lock(datagram_->mutex);
-        control_->close();
-        datagram_->control.reset();
-        datagram_->stage.store(Stage::none);
-        datagram_->queue.clear();
+        shim::give_up(*datagram_, *control_);
     }
     void tell(int error) noexcept {
         const std::lock_guard lock(datagram_->mutex);
@@ -245,9 +238,7 @@ int open_control(int domain) noexcept {
 } // namespace
 
 void reach_ipv4(int fd) noexcept {
-    int is_only = 0;
-    socklen_t size = sizeof is_only;
-    if (real::getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &is_only, &size) != 0 || is_only == 0) return;
+    if (sys::option(fd, IPPROTO_IPV6, IPV6_V6ONLY) <= 0) return;
     const int off = 0;
     real::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 }
@@ -261,14 +252,15 @@ namespace {
 /// What there is of an association before it is one; taken back if it comes to nothing, whatever ends it.
 class Unfinished {
 public:
-    Unfinished(Datagram& datagram, std::shared_ptr<sys::Control> control) noexcept
-        : datagram_(datagram), control_(std::move(control)) {}
+    /// `lock` is the Datagram's, held or not when it ends.
+    Unfinished(Datagram& datagram, std::shared_ptr<sys::Control> control,
+               std::unique_lock<sys::ObjectMutex>& lock) noexcept
+        : datagram_(datagram), control_(std::move(control)), lock_(lock) {}
     ~Unfinished() {
         if (!control_) return;
         const sys::KeepErrno keep;
-        control_->close();
-        datagram_.control.reset();
-        datagram_.stage.store(Stage::none);
+        if (!lock_.owns_lock()) lock_.lock();
+        give_up(datagram_, *control_);
     }
     Unfinished(const Unfinished&) = delete;
     Unfinished& operator=(const Unfinished&) = delete;
@@ -277,6 +269,7 @@ public:
 private:
     Datagram& datagram_;
     std::shared_ptr<sys::Control> control_;
+    std::unique_lock<sys::ObjectMutex>& lock_;
 };
 
 } // namespace
@@ -291,11 +284,11 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
         return EHOSTUNREACH;
     std::unique_lock lock(datagram.mutex);
     if (datagram.stage.load() != Stage::none) return 0; // another thread was faster
-    const int domain = socket_domain(fd);
+    const int domain = datagram.domain;
     const auto control = std::make_shared<sys::Control>(-1);
     control->fd.store(open_control(domain));
     if (control->fd.load() < 0) return errno;
-    Unfinished unfinished(datagram, control);
+    Unfinished unfinished(datagram, control, lock);
     Dial dial(Dial::Purpose::associate, sys::rules(), way.upstreams, way.destination,
               {control->fd.load(), domain, false, {}});
     datagram.control = control;
@@ -328,7 +321,8 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     return 0;
 }
 
-int told_error(Datagram& datagram) noexcept {
+/// The same when the kernel has already told its error.
+static int told_error(Datagram& datagram) noexcept {
     if (datagram.error.load(std::memory_order_relaxed) == 0) return 0;
     const int error = datagram.error.exchange(0);
     // Who tells it has the lock until the kernel's sign of it is complete: then nothing of that is left.
@@ -337,6 +331,16 @@ int told_error(Datagram& datagram) noexcept {
         datagram.mutex.unlock();
     }
     return error;
+}
+
+int error_for_program(int fd, Datagram& datagram) noexcept {
+    const int error = errno;
+    if (error == ENOTSOCK) {
+        sys::forget_datagram(fd);
+        return 0;
+    }
+    const int told = error == ECONNREFUSED ? told_error(datagram) : 0;
+    return told != 0 ? told : error;
 }
 
 int take_told_error(int fd, Datagram& datagram) noexcept {

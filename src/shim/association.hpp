@@ -18,8 +18,10 @@ bool is_alive(sys::Datagram& datagram, const sys::Association& association);
 /// What the worker has to tell of the association, once; 0 for nothing. The kernel's error, by which `fd`
 /// woke the program (sys/raise_error.hpp), is taken back.
 int take_told_error(int fd, sys::Datagram& datagram) noexcept;
-/// The same when the kernel has already told its error.
-int told_error(sys::Datagram& datagram) noexcept;
+/// The errno for a program whose call on `fd` the kernel has just refused with errno: its word for what the
+/// worker has to tell is not the true one. 0: the number was closed behind our back, by stdio for one, and is
+/// a file's by now; from now on it is not ours.
+int error_for_program(int fd, sys::Datagram& datagram) noexcept;
 
 /// IPV6_V6ONLY keeps a socket from a relay's port on IPv4. It can change as long as the socket is not bound;
 /// that others could send to it by IPv4 then does no harm: nobody but the relay is heard.

@@ -72,9 +72,6 @@ private:
     bool is_direct_;
 };
 
-/// What is no socket is the kernel's to refuse. Of a socket that can't be told what it is, nothing may leave.
-bool is_no_socket() noexcept { return errno == EBADF || errno == ENOTSOCK; }
-
 /// An address of a family that this socket can't reach, whatever the rules say: the kernel's errno is the
 /// right one.
 bool is_the_kernels_to_refuse(int fd, const sockaddr* address, const Kind& kind) noexcept {
@@ -183,11 +180,7 @@ private:
 };
 
 /// By a number, or in a process, that we know nothing of.
-bool is_connected_already(int fd) noexcept {
-    sys::Address peer;
-    peer.size = sizeof peer.storage;
-    return real::getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size) == 0;
-}
+bool is_connected_already(int fd) noexcept { return sys::peer_address(fd).has_value(); }
 
 Verdict<> connect_through(int fd, const Kind& kind, const sys::Address& peer, const Route& route) {
     const int domain = kind.domain;
@@ -272,7 +265,8 @@ Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     if (route.direct && !route.from_pool && !is_known_datagram && !is_stream_to_answer)
         return Verdict<>::pass();
     if (is_the_kernels_to_refuse(fd, address, *kind)) return Verdict<>::pass();
-    if (kind->is_plain_udp) return connect_datagram(fd, sys::copy_address(address, size), route);
+    if (kind->is_plain_udp)
+        return connect_datagram(fd, kind->domain, sys::copy_address(address, size), route);
     if (kind->protocol != policy::Protocol::tcp) {
         log::line(log::Level::info, "%s: only TCP and UDP can be proxied", route.destination.text().c_str());
         return Verdict<>::fail(EOPNOTSUPP);

@@ -2,10 +2,12 @@
 
 #include "shim/arrival.hpp"
 #include "shim/association.hpp"
+#include "shim/kind.hpp"
 #include "shim/name_server.hpp"
 #include "sys/log.hpp"
 #include "sys/names.hpp"
 #include "sys/real.hpp"
+#include "sys/socket_options.hpp"
 #include "sys/upstreams.hpp"
 
 #include <algorithm>
@@ -25,12 +27,6 @@ constexpr int udp_segment = 103; // UDP_SEGMENT, <linux/udp.h>
 constexpr int udp_gro = 104;     // UDP_GRO
 constexpr std::size_t most_waiting =
     64; // datagrams, until there is an association; a kernel's queue has an end, too
-
-int domain_of(int fd) noexcept {
-    int domain = 0;
-    socklen_t size = sizeof domain;
-    return real::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 ? domain : 0;
-}
 
 /// As recvfrom() on a socket of `domain` would tell it, without a scope or flow label: AF_INET6 takes
 /// addresses of AF_INET, too.
@@ -90,16 +86,10 @@ bool put_into_queue(Datagram& datagram, const Way& way, const msghdr& message) {
     return true;
 }
 
-/// A number that was closed behind our back, by stdio for one, and is a file's by now, passes from now on.
-/// And the kernel's word for what the worker has to tell is not the true one.
 Verdict<ssize_t> as_result(int fd, Datagram& datagram, ssize_t result) noexcept {
     if (result >= 0) return Verdict<ssize_t>::done(result);
-    if (errno == ENOTSOCK) {
-        sys::forget_datagram(fd);
-        return Verdict<ssize_t>::pass();
-    }
-    const int told = errno == ECONNREFUSED ? told_error(datagram) : 0;
-    return Verdict<ssize_t>::fail(told != 0 ? told : errno);
+    const int error = error_for_program(fd, datagram);
+    return error != 0 ? Verdict<ssize_t>::fail(error) : Verdict<ssize_t>::pass();
 }
 
 Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool is_kept,
@@ -124,8 +114,7 @@ Verdict<ssize_t> send_by_proxy(int fd, Datagram& datagram, const Way& way, bool 
 
 } // namespace
 
-Verdict<> connect_datagram(int fd, const Address& given, const Route& route) {
-    const int domain = domain_of(fd);
+Verdict<> connect_datagram(int fd, int domain, const Address& given, const Route& route) {
     const auto to = plain(given, domain);
     auto datagram = sys::make_datagram(fd, domain);
     const auto* way = datagram->find_way(to);
@@ -181,14 +170,15 @@ Verdict<const Way*> way_of(int fd, const msghdr& message, sys::DatagramRef& data
     auto given = sys::copy_address(static_cast<const sockaddr*>(message.msg_name), message.msg_namelen);
     if (given.family() == AF_UNSPEC) {
         // udp_sendmsg() takes it for AF_INET, udpv6_sendmsg() for none.
-        if (domain_of(fd) != AF_INET) return to_peer();
+        if (sys::domain_of(fd) != AF_INET) return to_peer();
         if (message.msg_namelen < sizeof(sockaddr_in)) return Found::pass();
         given.storage.ss_family = AF_INET;
         given.size = sizeof(sockaddr_in);
     }
     if (datagram)
         if (const auto* way = datagram->find_way(plain(given, datagram->domain))) return Found::done(way);
-    const int domain = datagram ? datagram->domain : domain_of(fd);
+    const int domain = datagram ? datagram->domain : sys::domain_of(fd);
+    if (domain < 0) return is_no_socket() ? Found::pass() : Found::fail(errno);
     const auto to = plain(given, domain);
     const auto route = route_to(to.get(), to.size, policy::Protocol::udp);
     if (!route) return Found::pass();

@@ -9,9 +9,9 @@
 
 namespace socksify::shim {
 
-/// connect() of a UDP socket to what `route` leads to. Nothing is sent, and no association made, before the
-/// first send.
-Verdict<> connect_datagram(int fd, const sys::Address& given, const Route& route);
+/// connect() of a UDP socket, made in `domain`, to what `route` leads to. Nothing is sent, and no association
+/// made, before the first send.
+Verdict<> connect_datagram(int fd, int domain, const sys::Address& given, const Route& route);
 /// connect(AF_UNSPEC).
 void disconnect_datagram(int fd) noexcept;
 

@@ -138,13 +138,9 @@ public:
         constexpr int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
         fd_ = sys::open_with_room([family] { return real::socket(family, type, 0); });
         if (fd_ < 0) return;
-        constexpr std::array<std::uint8_t, 16> one{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-        address_ =
-            *sys::to_address({family == AF_INET6 ? Host::ipv6(one) : Host::ipv4({127, 0, 0, 1}), 0}, family);
-        auto* at = reinterpret_cast<sockaddr*>(&address_.storage);
         constexpr int backlog = 16; // others may come first
-        is_there_ = real::bind(fd_, at, address_.size) == 0 && real::listen(fd_, backlog) == 0 &&
-                    real::getsockname(fd_, at, &address_.size) == 0;
+        address_ = sys::bind_to_loopback(fd_, family);
+        if (address_ && real::listen(fd_, backlog) != 0) address_.reset();
     }
     ~Listener() {
         const sys::KeepErrno keep;
@@ -155,7 +151,7 @@ public:
 
     /// As a socket of `domain` writes it.
     [[nodiscard]] std::optional<sys::Address> address(int domain) const noexcept {
-        const auto endpoint = is_there_ ? sys::to_endpoint(address_.get(), address_.size) : std::nullopt;
+        const auto endpoint = address_ ? sys::to_endpoint(address_->get(), address_->size) : std::nullopt;
         return endpoint ? sys::to_address(*endpoint, domain) : std::nullopt;
     }
 
@@ -184,15 +180,12 @@ public:
 
 private:
     static std::optional<Endpoint> name_of(int fd) {
-        sys::Address own;
-        own.size = sizeof own.storage;
-        if (real::getsockname(fd, reinterpret_cast<sockaddr*>(&own.storage), &own.size) != 0) return {};
-        return sys::to_endpoint(own.get(), own.size);
+        const auto own = sys::local_address(fd);
+        return own ? sys::to_endpoint(own->get(), own->size) : std::nullopt;
     }
 
     int fd_ = -1;
-    bool is_there_ = false;
-    sys::Address address_;
+    std::optional<sys::Address> address_;
 };
 
 } // namespace

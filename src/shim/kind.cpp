@@ -2,18 +2,14 @@
 
 #include "shim/route.hpp"
 #include "sys/real.hpp"
+#include "sys/socket_options.hpp"
 
+#include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
 namespace socksify::shim {
 namespace {
-
-int option(int fd, int name) noexcept {
-    int value = -1;
-    socklen_t size = sizeof value;
-    return real::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
-}
 
 /// TCP_INFO begins with the state. Only a stream of TCP's has it (and one of MPTCP's).
 std::optional<std::uint8_t> tcp_state(int fd) noexcept {
@@ -26,15 +22,17 @@ std::optional<std::uint8_t> tcp_state(int fd) noexcept {
 } // namespace
 
 std::optional<Kind> kind_of(int fd) noexcept {
-    const int domain = option(fd, SO_DOMAIN);
+    const int domain = sys::domain_of(fd);
     if (domain == AF_INET || domain == AF_INET6) // in most cases that tells all
         if (const auto state = tcp_state(fd))
             return Kind{domain, policy::Protocol::tcp, false, *state == TCP_CLOSE};
-    const int type = domain >= 0 ? option(fd, SO_TYPE) : -1;
-    const int ip_protocol = type >= 0 ? option(fd, SO_PROTOCOL) : -1;
+    const int type = domain >= 0 ? sys::option(fd, SOL_SOCKET, SO_TYPE) : -1;
+    const int ip_protocol = type >= 0 ? sys::option(fd, SOL_SOCKET, SO_PROTOCOL) : -1;
     if (ip_protocol < 0) return {};
     return Kind{domain, type == SOCK_RAW ? policy::Protocol::other : protocol_of(ip_protocol),
                 type == SOCK_DGRAM && ip_protocol == IPPROTO_UDP};
 }
+
+bool is_no_socket() noexcept { return errno == EBADF || errno == ENOTSOCK; }
 
 } // namespace socksify::shim

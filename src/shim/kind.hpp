@@ -18,4 +18,8 @@ struct Kind {
 /// number.
 std::optional<Kind> kind_of(int fd) noexcept;
 
+/// By errno, after kind_of() or domain_of() has failed: what is no socket is the kernel's to refuse. Of a
+/// socket that can't be told what it is, nothing may leave.
+bool is_no_socket() noexcept;
+
 } // namespace socksify::shim

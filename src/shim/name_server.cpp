@@ -7,6 +7,7 @@
 #include "sys/real.hpp"
 #include "sys/resolv_conf.hpp"
 #include "sys/rules.hpp"
+#include "sys/socket_options.hpp"
 
 #include <atomic>
 #include <memory>
@@ -26,25 +27,18 @@ constinit std::atomic<const Answerer*> answerers[2]{nullptr, nullptr}; // AF_INE
 
 std::atomic<const Answerer*>& place_of(int family) noexcept { return answerers[family == AF_INET6 ? 1 : 0]; }
 
-Address loopback(int family) {
-    const auto host = family == AF_INET6 ? Host::ipv6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
-                                         : Host::ipv4({127, 0, 0, 1});
-    return *sys::to_address({host, 0}, family);
-}
-
 const Answerer* answerer(int family) {
     auto& place = place_of(family);
     if (const auto* known = place.load()) return known;
     auto mine = std::make_unique<Answerer>();
-    mine->address = loopback(family);
     mine->fd = real::socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (mine->fd < 0) return nullptr;
-    auto* at = reinterpret_cast<sockaddr*>(&mine->address.storage);
-    if (real::bind(mine->fd, at, mine->address.size) != 0 ||
-        real::getsockname(mine->fd, at, &mine->address.size) != 0) {
+    const auto address = sys::bind_to_loopback(mine->fd, family);
+    if (!address) {
         real::close(mine->fd);
         return nullptr;
     }
+    mine->address = *address;
     mine->fd = sys::make_internal(mine->fd);
     const Answerer* none = nullptr;
     if (place.compare_exchange_strong(none, mine.get())) return mine.release();
@@ -54,26 +48,16 @@ const Answerer* answerer(int family) {
 
 /// Where `fd` hears us; it gets a port if it has none. Nothing if that can't be told.
 std::optional<Address> own_address(int fd, int family) {
-    Address own;
-    own.size = sizeof own.storage;
-    auto* at = reinterpret_cast<sockaddr*>(&own.storage);
-    if (real::getsockname(fd, at, &own.size) != 0) return {};
-    auto endpoint = sys::to_endpoint(own.get(), own.size);
-    if (!endpoint) return {};
-    if (endpoint->port == 0) {
-        Address any;
-        any.storage.ss_family = static_cast<sa_family_t>(family);
-        any.size = own.size;
-        own.size = sizeof own.storage;
-        if (real::bind(fd, any.get(), any.size) != 0 || real::getsockname(fd, at, &own.size) != 0) return {};
-        endpoint = sys::to_endpoint(own.get(), own.size);
+    auto own = sys::local_address(fd);
+    auto endpoint = own ? sys::to_endpoint(own->get(), own->size) : std::nullopt;
+    if (endpoint && endpoint->port == 0) {
+        const auto any = *sys::to_address({family == AF_INET6 ? Host::ipv6({}) : Host::ipv4({}), 0}, family);
+        if (real::bind(fd, any.get(), any.size) != 0) return {};
+        own = sys::local_address(fd);
+        endpoint = own ? sys::to_endpoint(own->get(), own->size) : std::nullopt;
     }
-    if (!endpoint->host.is_unspecified()) return own;
-    auto at_loopback = loopback(family);
-    if (family == AF_INET6)
-        reinterpret_cast<sockaddr_in6*>(&at_loopback.storage)->sin6_port = htons(endpoint->port);
-    else reinterpret_cast<sockaddr_in*>(&at_loopback.storage)->sin_port = htons(endpoint->port);
-    return at_loopback;
+    if (!endpoint || !endpoint->host.is_unspecified()) return own;
+    return sys::to_address({sys::loopback(family), endpoint->port}, family);
 }
 
 /// As a proxy would send it.

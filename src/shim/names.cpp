@@ -18,9 +18,6 @@ namespace {
 
 namespace log = sys::log;
 
-const Host loopback_v4 = Host::ipv4({127, 0, 0, 1});
-const Host loopback_v6 = Host::ipv6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
-
 bool can_be_sent(std::string_view name) noexcept {
     if (name.empty() || name.size() > Host::longest_name) return false;
     for (const char c : name)
@@ -114,7 +111,7 @@ NameAnswer answer_for(std::string_view name, int family) {
         // RFC 6761 §6.3: never a question to anybody. libc may answer, with both families, if it has no need
         // to ask.
         if (sys::look_up_this_machine(name, AF_UNSPEC).known) return {Kind::system, {}};
-        return {Kind::address, family == AF_INET6 ? loopback_v6 : loopback_v4};
+        return {Kind::address, sys::loopback(family)};
     }
     const auto& rules = sys::rules();
     if (policy::answer_name(rules.config, *host, rules.program) == policy::NameAnswer::locally) {

@@ -194,15 +194,11 @@ void move_payload(const msghdr& from, const msghdr& to, std::size_t size) {
     each(to, [&](auto* piece, auto at, auto some) { std::memcpy(piece, octets.data() + at, some); });
 }
 
-/// A number that was closed behind our back, by stdio for one, and is a file's by now, passes from now on.
-/// And the kernel's word for what the worker has to tell is not the true one.
+/// After a call on `fd` that the kernel has refused.
 template <class Result>
-Verdict<Result> as_failure(int fd, Datagram& datagram, int error) noexcept {
-    if (error == ECONNREFUSED)
-        if (const int told = told_error(datagram); told != 0) return Verdict<Result>::fail(told);
-    if (error != ENOTSOCK) return Verdict<Result>::fail(error);
-    sys::forget_datagram(fd);
-    return Verdict<Result>::pass();
+Verdict<Result> as_failure(int fd, Datagram& datagram) noexcept {
+    const int error = error_for_program(fd, datagram);
+    return error != 0 ? Verdict<Result>::fail(error) : Verdict<Result>::pass();
 }
 
 /// One more that the program must not see: MSG_PEEK has left it where it was.
@@ -251,7 +247,7 @@ Verdict<ssize_t> receive_datagram(int fd, msghdr& message, int flags) {
         auto carried = incoming.expect(message, datagram->expected_header.load(std::memory_order_relaxed));
         const auto size =
             real::recvmsg(fd, &carried, flags | MSG_TRUNC); // the result is the datagram's whole size
-        if (size < 0) return as_failure<ssize_t>(fd, *datagram, errno);
+        if (size < 0) return as_failure<ssize_t>(fd, *datagram);
         if (const auto result =
                 incoming.deliver(*datagram, carried, static_cast<std::size_t>(size), message, flags))
             return Verdict<ssize_t>::done(static_cast<ssize_t>(*result));
@@ -280,7 +276,7 @@ Verdict<> receive_datagrams(int fd, mmsghdr* messages, unsigned count, int flags
         const int how = flags | MSG_TRUNC | ((flags & MSG_WAITFORONE) != 0 && done > 0 ? MSG_DONTWAIT : 0);
         const int came = real::recvmmsg(fd, batch->carried.data(), asked, how, timeout);
         if (came < 0) {
-            if (done == 0) return as_failure<int>(fd, *datagram, errno);
+            if (done == 0) return as_failure<int>(fd, *datagram);
             if (errno != EAGAIN) datagram->error.store(errno); // as the kernel: for the next call
             return Verdict<>::done(static_cast<int>(done));
         }

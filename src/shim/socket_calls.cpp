@@ -97,18 +97,16 @@ Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {
         return answer(listening_address(fd, *socket), address, size);
     if (socket->local.size != 0) return answer(socket->local, address, size);
     const int described = socket->is_stand_in() ? socket->parked->hidden() : fd;
-    sys::Address local;
-    local.size = sizeof local.storage;
-    if (real::getsockname(described, reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0)
-        return Verdict<>::fail(errno);
-    if (local.family() != socket->domain) {
+    auto local = sys::local_address(described);
+    if (!local) return Verdict<>::fail(errno);
+    if (local->family() != socket->domain) {
         // A proxy of the other family: the port is true, and of the address we know that it is on this
         // machine.
-        auto endpoint = sys::to_endpoint(local.get(), local.size).value_or(Endpoint{});
+        auto endpoint = sys::to_endpoint(local->get(), local->size).value_or(Endpoint{});
         if (endpoint.host.type() == AddressType::ipv6) endpoint.host = Host{};
-        local = *sys::to_address(endpoint, socket->domain);
+        local = sys::to_address(endpoint, socket->domain);
     }
-    return answer(local, address, size);
+    return answer(*local, address, size);
 }
 
 namespace {
@@ -129,12 +127,10 @@ Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
     const auto socket = sys::find_socket(fd);
     if (socket && socket->state != State::connected) return Verdict<>::fail(ENOTCONN);
     // The kernel's word on whether it still is; its address is the proxy's.
-    sys::Address proxy;
-    proxy.size = sizeof proxy.storage;
-    if (real::getpeername(fd, reinterpret_cast<sockaddr*>(&proxy.storage), &proxy.size) != 0)
-        return Verdict<>::fail(errno);
-    const auto peer = socket ? std::optional(socket->peer) : inherited_peer(fd, proxy);
-    return answer(peer.value_or(proxy), address, size);
+    const auto proxy = sys::peer_address(fd);
+    if (!proxy) return Verdict<>::fail(errno);
+    const auto peer = socket ? std::optional(socket->peer) : inherited_peer(fd, *proxy);
+    return answer(peer.value_or(*proxy), address, size);
 }
 
 Verdict<ssize_t> transfer_after_failure(int fd) {

@@ -78,6 +78,11 @@ Address unix_address(std::string_view path) noexcept {
     return out;
 }
 
+Host loopback(int family) noexcept {
+    return family == AF_INET6 ? Host::ipv6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
+                              : Host::ipv4({127, 0, 0, 1});
+}
+
 void put_address(const Address& from, sockaddr* to, socklen_t* size) noexcept {
     if (*size != 0) std::memcpy(to, &from.storage, std::min(*size, from.size));
     *size = from.size;

@@ -40,6 +40,8 @@ std::optional<Endpoint> to_endpoint(const sockaddr* address, socklen_t size) noe
 /// The address of a literal for a socket of `domain`: IPv4 goes into AF_INET6 as ::ffff:a.b.c.d; IPv6 into
 /// AF_INET, and a name, not at all.
 std::optional<Address> to_address(const Endpoint& endpoint, int domain) noexcept;
+/// 127.0.0.1, or ::1 for AF_INET6.
+Host loopback(int family) noexcept;
 /// getsockname() and its kin: as much of `from` as fits, and its whole size.
 void put_address(const Address& from, sockaddr* to, socklen_t* size) noexcept;
 

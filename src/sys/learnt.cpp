@@ -10,15 +10,9 @@ namespace {
 
 using policy::ProxyStore;
 
-ProxyStore open_at(void* memory) noexcept {
-    return ProxyStore::format_or_open({static_cast<std::byte*>(memory), ProxyStore::octets_needed()});
-}
-
-/// A file of another kind's, or another version's, is left alone.
 ProxyStore the_store() noexcept {
     static constinit SharedBlock block("socksify-proxies", ProxyStore::octets_needed());
-    void* memory = block.get([](void* mapped) { return open_at(mapped).valid(); });
-    return memory != nullptr ? open_at(memory) : ProxyStore::format_or_open({});
+    return content_of<ProxyStore>(block);
 }
 
 std::chrono::seconds wall_clock() noexcept {

@@ -8,15 +8,9 @@ namespace {
 
 using policy::NamePool;
 
-NamePool open_at(void* memory) noexcept {
-    return NamePool::format_or_open({static_cast<std::byte*>(memory), NamePool::octets_needed()});
-}
-
-/// The block that the pool lies in; a file of another kind's, or another version's, is left alone.
 NamePool the_pool() noexcept {
     static constinit SharedBlock block("socksify-names", NamePool::octets_needed());
-    void* memory = block.get([](void* mapped) { return open_at(mapped).valid(); });
-    return memory != nullptr ? open_at(memory) : NamePool::format_or_open({});
+    return content_of<NamePool>(block);
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
+#include "sys/socket_options.hpp"
 
 namespace socksify::sys {
 namespace {
@@ -15,13 +16,8 @@ public:
     explicit DeafPort(int family) noexcept {
         fd_ = open_with_room([family] { return real::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0); });
         if (fd_ < 0) return;
-        constexpr std::array<std::uint8_t, 16> one{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-        address_ =
-            *to_address({family == AF_INET6 ? Host::ipv6(one) : Host::ipv4({127, 0, 0, 1}), 0}, family);
-        auto* at = reinterpret_cast<sockaddr*>(&address_.storage);
-        is_there_ = real::bind(fd_, at, address_.size) == 0 &&
-                    real::getsockname(fd_, at, &address_.size) == 0 &&
-                    real::connect(fd_, at, address_.size) == 0;
+        address_ = bind_to_loopback(fd_, family);
+        if (address_ && real::connect(fd_, address_->get(), address_->size) != 0) address_.reset();
     }
     ~DeafPort() {
         if (fd_ >= 0) real::close(fd_);
@@ -31,21 +27,14 @@ public:
 
     /// As a socket of `domain` writes it.
     [[nodiscard]] std::optional<Address> address(int domain) const noexcept {
-        const auto endpoint = is_there_ ? to_endpoint(address_.get(), address_.size) : std::nullopt;
+        const auto endpoint = address_ ? to_endpoint(address_->get(), address_->size) : std::nullopt;
         return endpoint ? to_address(*endpoint, domain) : std::nullopt;
     }
 
 private:
     int fd_ = -1;
-    bool is_there_ = false;
-    Address address_;
+    std::optional<Address> address_;
 };
-
-int option(int fd, int level, int name) noexcept {
-    int value = 0;
-    socklen_t size = sizeof value;
-    return real::getsockopt(fd, level, name, &value, &size) == 0 ? value : -1;
-}
 
 /// Whether an error has come. On loopback it has, as a rule, before send() returns.
 bool has_come(int fd) noexcept {
@@ -74,11 +63,8 @@ bool raise_on_unconnected(int fd, const Address& deaf, int level, int name) noex
 
 bool raise_error(int fd) noexcept {
     const KeepErrno keep;
-    const int domain = option(fd, SOL_SOCKET, SO_DOMAIN);
-    Address peer;
-    peer.size = sizeof peer.storage;
-    const bool is_connected =
-        real::getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size) == 0;
+    const int domain = domain_of(fd);
+    const bool is_connected = peer_address(fd).has_value();
     // An AF_INET6 socket may be one of IPv4 addresses: then the first attempt gets no further than connect()
     // or sendto().
     for (const int family : {AF_INET6, AF_INET}) {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <span>
 
 namespace socksify::sys {
 
@@ -25,5 +26,17 @@ private:
     std::size_t size_;
     std::atomic<void*> mapped_{nullptr};
 };
+
+/// What lies in `memory`: a T, which makes itself at home there. Without memory it has no octets.
+template <class T>
+T content_of(void* memory) noexcept {
+    return T::format_or_open({static_cast<std::byte*>(memory), memory != nullptr ? T::octets_needed() : 0});
+}
+
+/// The T in `block`. A file of another kind's, or another version's, is left alone.
+template <class T>
+T content_of(SharedBlock& block) noexcept {
+    return content_of<T>(block.get([](void* mapped) { return content_of<T>(mapped).valid(); }));
+}
 
 } // namespace socksify::sys

@@ -1,6 +1,5 @@
 #include "sys/socket_options.hpp"
 
-#include "sys/address.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
@@ -69,11 +68,15 @@ short poll_now(int fd, short events) noexcept {
     return real::poll(&interest, nfds_t{1}, 0) > 0 ? interest.revents : short{0};
 }
 
-bool is_unix(int fd) noexcept {
-    int domain = 0;
-    socklen_t size = sizeof domain;
-    return real::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+int option(int fd, int level, int name) noexcept {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return real::getsockopt(fd, level, name, &value, &size) == 0 ? value : -1;
 }
+
+int domain_of(int fd) noexcept { return option(fd, SOL_SOCKET, SO_DOMAIN); }
+
+bool is_unix(int fd) noexcept { return domain_of(fd) == AF_UNIX; }
 
 int take_error(int fd) noexcept {
     int error = 0;
@@ -81,12 +84,31 @@ int take_error(int fd) noexcept {
     return real::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
+namespace {
+
+template <class Call>
+std::optional<Address> asked_of(int fd, const Call& call) noexcept {
+    Address address;
+    address.size = sizeof address.storage;
+    if (call(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0) return {};
+    return address;
+}
+
+} // namespace
+
+std::optional<Address> local_address(int fd) noexcept { return asked_of(fd, real::getsockname); }
+std::optional<Address> peer_address(int fd) noexcept { return asked_of(fd, real::getpeername); }
+
+std::optional<Address> bind_to_loopback(int fd, int family) noexcept {
+    const auto any_port = *to_address({loopback(family), 0}, family);
+    if (real::bind(fd, any_port.get(), any_port.size) != 0) return {};
+    return local_address(fd);
+}
+
 Host local_host(int fd) noexcept {
     const KeepErrno keep;
-    Address local;
-    local.size = sizeof local.storage;
-    if (real::getsockname(fd, reinterpret_cast<sockaddr*>(&local.storage), &local.size) != 0) return {};
-    const auto endpoint = to_endpoint(local.get(), local.size);
+    const auto local = local_address(fd);
+    const auto endpoint = local ? to_endpoint(local->get(), local->size) : std::nullopt;
     return endpoint ? endpoint->host : Host{};
 }
 

@@ -1,7 +1,7 @@
 // Small things done to the program's sockets.
 #pragma once
 
-#include "socksify/endpoint.hpp"
+#include "sys/address.hpp"
 
 #include <chrono>
 
@@ -25,11 +25,20 @@ private:
 void disconnect(int fd) noexcept;
 /// What poll() reports at once, of `events` and of what it always does; 0: nothing.
 short poll_now(int fd, short events) noexcept;
+/// A socket option that is an int, and never below 0. -1 with errno if it can't be had.
+int option(int fd, int level, int name) noexcept;
+/// AF_INET and so on; -1 with errno for what is no socket.
+int domain_of(int fd) noexcept;
 /// Whether `fd` is an AF_UNIX socket.
 bool is_unix(int fd) noexcept;
 /// SO_ERROR, which is 0 from then on.
 int take_error(int fd) noexcept;
-/// The local address of a socket; 0.0.0.0 if it has none.
+/// getsockname() and getpeername(). Nothing, with errno, where they fail.
+std::optional<Address> local_address(int fd) noexcept;
+std::optional<Address> peer_address(int fd) noexcept;
+/// Binds `fd`, of `family`, to a port of this machine's own: which, or nothing with errno.
+std::optional<Address> bind_to_loopback(int fd, int family) noexcept;
+/// The local address of a socket; 0.0.0.0 if it has none. Keeps errno.
 Host local_host(int fd) noexcept;
 /// Whether a signal that interrupts a call may be meant to: some handler was installed without SA_RESTART.
 /// Which signal came, nobody can tell afterwards.

@@ -3,6 +3,7 @@
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
+#include "sys/socket_options.hpp"
 
 #include <algorithm>
 #include <array>
@@ -98,14 +99,9 @@ Host source_address_for(const Endpoint& to) noexcept {
     const auto address = to_address(to, domain);
     const int fd = address ? real::socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
     if (fd < 0) return {};
-    Address local;
-    local.size = sizeof local.storage;
-    std::optional<Endpoint> found;
-    if (real::connect(fd, address->get(), address->size) == 0 &&
-        real::getsockname(fd, reinterpret_cast<sockaddr*>(&local.storage), &local.size) == 0)
-        found = to_endpoint(local.get(), local.size);
+    const auto found = real::connect(fd, address->get(), address->size) == 0 ? local_host(fd) : Host{};
     real::close(fd);
-    return found ? found->host : Host{};
+    return found;
 }
 
 void mark_down(std::size_t upstream) noexcept {

@@ -1,9 +1,11 @@
 """Programs that ask a name server by themselves. Bare they would be answered by the scene's, which nobody may reach."""
 
+from collections.abc import Callable
+
 from fake_proxy import Script
 from suite import Case
 
-POOL4, POOL6, NO_DATA = "code 0, 1 answers, the same ID: yes\n  type 1, of the pool", "", "code 0, 0 answers, the same ID: yes"
+POOL4, NO_DATA = "code 0, 1 answers, the same ID: yes\n  type 1, of the pool", "code 0, 0 answers, the same ID: yes"
 MX = "code 0, 1 answers, the same ID: yes\n  type 15"
 SERVER = "10.64.2.1:53"
 
@@ -26,42 +28,43 @@ def by_tcp(of_mx: str) -> str:
 
 
 NOBODY = (Script(listening=False),)
+OF_CHOICE = "203.0.113.80:53"
+
+
+def over(transport: str, asks: str, what_it_sees: Callable[[str], str]) -> list[Case]:
+    """What holds by UDP and by TCP alike."""
+    return [
+        Case(
+            f"dns / by {transport}, answered from the pool",
+            f"name_server {asks} {{nameserver}} echo.test",
+            proxies=NOBODY,
+            says=what_it_sees(NO_DATA),
+        ),
+        Case(
+            f"dns / by {transport}, the rest by the rules' resolver",
+            f"name_server {asks} {{nameserver}} echo.test",
+            rules={"resolver": SERVER},
+            says=what_it_sees(MX),
+        ),
+        Case(
+            f"dns / by {transport}, to a server of the program's choice",
+            f"name_server {asks} {OF_CHOICE} echo.test",
+            proxies=NOBODY,
+            rules={"dns": "all"},
+            says=what_it_sees(NO_DATA).replace(SERVER, OF_CHOICE),
+        ),
+        Case(
+            f"dns / by {transport}, about a name that goes directly",
+            f"name_server {asks} {{nameserver}} echo.test",
+            rules={"rules": [{"destination": "echo.test", "route": "direct"}]},
+            direct=True,
+        ),
+    ]
+
 
 CASES = [
-    Case("dns / by UDP, answered from the pool", "name_server by_udp {nameserver} echo.test", proxies=NOBODY, says=by_udp(NO_DATA)),
-    Case(
-        "dns / by UDP, the rest by the rules' resolver",
-        "name_server by_udp {nameserver} echo.test",
-        rules={"resolver": SERVER},
-        says=by_udp(MX),
-    ),
-    Case(
-        "dns / by UDP, to a server of the program's choice",
-        "name_server by_udp 203.0.113.80:53 echo.test",
-        proxies=NOBODY,
-        rules={"dns": "all"},
-        says=by_udp(NO_DATA).replace(SERVER, "203.0.113.80:53"),
-    ),
-    Case(
-        "dns / by UDP, about a name that goes directly",
-        "name_server by_udp {nameserver} echo.test",
-        rules={"rules": [{"destination": "echo.test", "route": "direct"}]},
-        direct=True,
-    ),
-    Case("dns / by TCP, answered from the pool", "name_server by_tcp {nameserver} echo.test", proxies=NOBODY, says=by_tcp(NO_DATA)),
-    Case(
-        "dns / by TCP, the rest by the rules' resolver",
-        "name_server by_tcp {nameserver} echo.test",
-        rules={"resolver": SERVER},
-        says=by_tcp(MX),
-    ),
-    Case(
-        "dns / by TCP, to a server of the program's choice",
-        "name_server by_tcp 203.0.113.80:53 echo.test",
-        proxies=NOBODY,
-        rules={"dns": "all"},
-        says=by_tcp(NO_DATA).replace(SERVER, "203.0.113.80:53"),
-    ),
+    *over("UDP", "by_udp", by_udp),
+    *over("TCP", "by_tcp", by_tcp),
     Case(
         "dns / by TCP, to a server on this machine",
         "name_server by_tcp 127.0.0.53:53 echo.test",
@@ -75,12 +78,6 @@ CASES = [
         proxies=NOBODY,
         rules={"dns": "all"},
         says=by_tcp(NO_DATA).replace(f"{SERVER}, 16", "[2001:db8:80::80]:53, 28"),
-    ),
-    Case(
-        "dns / by TCP, about a name that goes directly",
-        "name_server by_tcp {nameserver} echo.test",
-        rules={"rules": [{"destination": "echo.test", "route": "direct"}]},
-        direct=True,
     ),
     Case(
         "dns / by TCP, not a question",

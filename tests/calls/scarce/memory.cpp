@@ -27,10 +27,3 @@ void release(void* block) noexcept {
 }
 
 } // namespace socksify::shim
-
-void* operator new(std::size_t size) {
-    if (void* memory = socksify::shim::allocate(size)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* block) noexcept { socksify::shim::release(block); }
-void operator delete(void* block, std::size_t) noexcept { socksify::shim::release(block); }
