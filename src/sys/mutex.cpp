@@ -1,7 +1,12 @@
 #include "sys/mutex.hpp"
 
+#include "sys/keep_errno.hpp"
+#include "sys/real.hpp"
+
 #include <array>
-#include <atomic>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
 
 namespace socksify::sys {
 namespace {
@@ -13,12 +18,23 @@ constinit pthread_once_t once = PTHREAD_ONCE_INIT;
 /// Held by whoever adds to `enlisted`, and by a fork() that has taken all that stand there: what is not
 /// enlisted then is nobody's, because a lock is enlisted before it is taken for the first time. Nothing is
 /// taken inside it.
-constinit pthread_mutex_t enlisting = PTHREAD_MUTEX_INITIALIZER;
+constinit FutexLock enlisting;
 
 /// Those that this thread's fork() took: others may be used for the first time meanwhile.
 [[gnu::tls_model("initial-exec")]] constinit thread_local std::array<Mutex*, enlisted.size()> taken{};
 
 } // namespace
+
+void FutexLock::wait() noexcept {
+    const KeepErrno keep;
+    while (state_.exchange(State::awaited, std::memory_order_acquire) != State::free)
+        real::syscall(SYS_futex, &state_, FUTEX_WAIT_PRIVATE, static_cast<unsigned>(State::awaited), nullptr);
+}
+
+void FutexLock::wake() noexcept {
+    const KeepErrno keep;
+    real::syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1);
+}
 
 struct AtFork {
     static void prepare() noexcept {
@@ -28,7 +44,7 @@ struct AtFork {
         }
     }
     static void in_parent() noexcept {
-        pthread_mutex_unlock(&enlisting);
+        enlisting.unlock();
         let_go();
         signals::release();
     }
@@ -43,11 +59,11 @@ private:
     /// False, and none is taken, if another one has come meanwhile: it may have to be taken before others.
     static bool take_all() noexcept {
         for (std::size_t i = 0; i < enlisted.size(); ++i)
-            if ((taken[i] = enlisted[i].load()) != nullptr) pthread_mutex_lock(&taken[i]->mutex_);
-        pthread_mutex_lock(&enlisting);
+            if ((taken[i] = enlisted[i].load()) != nullptr) taken[i]->lock_.lock();
+        enlisting.lock();
         for (std::size_t i = 0; i < enlisted.size(); ++i)
             if (taken[i] != enlisted[i].load()) {
-                pthread_mutex_unlock(&enlisting);
+                enlisting.unlock();
                 let_go();
                 return false;
             }
@@ -55,25 +71,18 @@ private:
     }
     static void let_go() noexcept {
         for (std::size_t i = taken.size(); i-- > 0;)
-            if (taken[i] != nullptr) pthread_mutex_unlock(&taken[i]->mutex_);
+            if (taken[i] != nullptr) taken[i]->lock_.unlock();
     }
 };
-
-void Mutex::lock() noexcept {
-    signals::hold();
-    if (!enlisted_.load(std::memory_order_acquire)) [[unlikely]]
-        enlist();
-    pthread_mutex_lock(&mutex_);
-}
 
 void Mutex::enlist() noexcept {
     // Not under a lock of ours: fork() might be waiting for it while it holds the lock that pthread_atfork
     // wants.
     pthread_once(&once, AtFork::enlist);
-    pthread_mutex_lock(&enlisting);
+    enlisting.lock();
     enlisted[static_cast<unsigned>(rank_)].store(this);
     enlisted_.store(true, std::memory_order_release);
-    pthread_mutex_unlock(&enlisting);
+    enlisting.unlock();
 }
 
 unsigned fork_count() noexcept { return forks.load(); }

@@ -8,9 +8,32 @@
 #include "sys/signals_held.hpp"
 
 #include <atomic>
-#include <pthread.h>
+#include <cstdint>
 
 namespace socksify::sys {
+
+/// The lock itself: taken and let go of by an instruction each, unless somebody has it already; then a futex
+/// is waited for. It is any thread's to let go of, so a child of fork() may.
+class FutexLock {
+public:
+    void lock() noexcept {
+        auto before = State::free;
+        if (!state_.compare_exchange_strong(before, State::taken, std::memory_order_acquire)) [[unlikely]]
+            wait();
+    }
+    void unlock() noexcept {
+        if (state_.exchange(State::free, std::memory_order_release) == State::awaited) [[unlikely]]
+            wake();
+    }
+    void renew() noexcept { state_.store(State::free); }
+
+private:
+    enum class State : std::uint32_t { free, taken, awaited };
+    void wait() noexcept;
+    void wake() noexcept;
+
+    std::atomic<State> state_{State::free};
+};
 
 /// The order in which locks may nest, and in which fork() takes them. Each is one lock's alone.
 enum class LockRank : unsigned {
@@ -33,9 +56,14 @@ public:
     Mutex(const Mutex&) = delete;
     Mutex& operator=(const Mutex&) = delete;
 
-    void lock() noexcept;
+    void lock() noexcept {
+        signals::hold();
+        if (!enlisted_.load(std::memory_order_acquire)) [[unlikely]]
+            enlist();
+        lock_.lock();
+    }
     void unlock() noexcept {
-        pthread_mutex_unlock(&mutex_);
+        lock_.unlock();
         signals::release();
     }
 
@@ -43,7 +71,7 @@ private:
     friend struct AtFork;
     void enlist() noexcept;
 
-    pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+    FutexLock lock_;
     LockRank rank_;
     std::atomic<bool> enlisted_{false};
 };
@@ -58,16 +86,16 @@ public:
 
     void lock() noexcept {
         signals::hold();
-        pthread_mutex_lock(&mutex_);
+        lock_.lock();
     }
     void unlock() noexcept {
-        pthread_mutex_unlock(&mutex_);
+        lock_.unlock();
         signals::release();
     }
-    void renew_in_child() noexcept { pthread_mutex_init(&mutex_, nullptr); }
+    void renew_in_child() noexcept { lock_.renew(); }
 
 private:
-    pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+    FutexLock lock_;
 };
 
 /// How often this process, and those that it comes from, have forked since the library was first used.

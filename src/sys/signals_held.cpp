@@ -19,8 +19,8 @@ constexpr Signals bit(int signal) noexcept { return Signals{1} << (signal - 1); 
 constexpr Signals can_wait = ~(bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGSEGV) | bit(SIGTRAP) |
                                bit(SIGABRT) | bit(SIGSYS) | bit(32) | bit(33));
 
-// initial-exec: a preloaded library has its place in the static block, and a first use must not allocate.
-[[gnu::tls_model("initial-exec")]] constinit thread_local unsigned depth = 0;
+using signals::detail::depth;
+
 [[gnu::tls_model("initial-exec")]] constinit thread_local Signals programs = 0;
 
 /// rt_sigprocmask(2), which can't fail with these arguments. `before` may be null.
@@ -30,19 +30,15 @@ void change_mask(int how, Signals set, Signals* before) noexcept {
 
 } // namespace
 
-void signals::hold() noexcept {
-    if (depth == 0) {
-        Signals before = 0;
-        change_mask(SIG_BLOCK, can_wait, &before);
-        programs = before; // a handler that ran until then may have been here, too
-    }
-    ++depth;
+constinit thread_local unsigned signals::detail::depth = 0;
+
+void signals::detail::block() noexcept {
+    Signals before = 0;
+    change_mask(SIG_BLOCK, can_wait, &before);
+    programs = before; // a handler that ran until then may have been here, too
 }
 
-void signals::release() noexcept {
-    if (--depth != 0) return;
-    change_mask(SIG_SETMASK, programs, nullptr);
-}
+void signals::detail::unblock() noexcept { change_mask(SIG_SETMASK, programs, nullptr); }
 
 int poll_with_signals(pollfd& interest, int timeout) {
     if (depth == 0) return real::poll(&interest, nfds_t{1}, timeout);

@@ -12,9 +12,23 @@
 namespace socksify::sys {
 
 namespace signals {
+
+namespace detail {
+// initial-exec: a preloaded library has its place in the static block, and a first use must not allocate.
+[[gnu::tls_model("initial-exec")]] extern constinit thread_local unsigned depth;
+void block() noexcept;
+void unblock() noexcept;
+} // namespace detail
+
 /// They nest: only the outermost pair makes system calls.
-void hold() noexcept;
-void release() noexcept;
+inline void hold() noexcept {
+    if (detail::depth == 0) detail::block();
+    ++detail::depth; // last: a handler that runs before that holds them itself
+}
+inline void release() noexcept {
+    if (--detail::depth == 0) detail::unblock();
+}
+
 } // namespace signals
 
 class SignalsHeld {
