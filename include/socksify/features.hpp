@@ -32,6 +32,9 @@ constexpr std::uint8_t subtag_pipelining = 0x01;    ///< of Tag::extension: one 
 constexpr std::uint8_t subtag_sessions = 0x02;      ///< of Tag::extension: see `SessionTerms`
 constexpr std::uint8_t subtag_fast_open = 0x03;     ///< of Tag::extension: no value; see `fast_open`
 
+/// Value of COMMAND-A1 and COMMAND-A2: of LISTEN and ACCEPT as listen.hpp has them.
+constexpr std::uint8_t listen_version = 1;
+
 /// Octets in the value of COMMAND-02: what BIND makes of its DST. Of a list without them nothing is known.
 enum class BindFeature : std::uint8_t {
     honours_port = 0x01,   ///< DST.PORT is listened on, or the request fails
@@ -90,7 +93,8 @@ public:
     /// The first value of TAG-SUBTAG as text, as it was sent: it may hold control characters.
     [[nodiscard]] std::optional<std::string_view> text(Tag tag, std::uint8_t subtag) const noexcept;
 
-    /// A command of this project's is a `no` unless the list has it and names the `extension_set`.
+    /// A command of this project's is a `no` unless the list has it and names the `extension_set`; LISTEN and
+    /// ACCEPT are there together or not at all.
     [[nodiscard]] Support supports(Command command) const noexcept;
     [[nodiscard]] bool has(BindFeature feature) const noexcept {
         return has(Tag::command, 0x02, static_cast<std::uint8_t>(feature));

@@ -19,6 +19,8 @@ struct ClientPlan {
     Command command = Command::connect;
     std::uint8_t flag = 0; ///< of the command; only what the server has announced
     Endpoint destination;
+    /// Of features_then_command: what takes the command's place if the list rules that out, but not this.
+    std::optional<Request> otherwise;
     /// DST of LIST-FEATURES; 0.0.0.0:0 asks for no specific host.
     Endpoint host_of_interest;
     MethodList methods{Method::none}; ///< offered, in this order: none, password and session
@@ -43,6 +45,7 @@ enum class Failure : std::uint8_t {
     features_refused,       ///< REP other than 0 to LIST-FEATURES
     features_not_a_list,    ///< REP 0, and then octets that are no FDL
     not_held,               ///< the FDL came, but the connection was not held for the command
+    not_announced,          ///< the FDL came, and has no such command: nothing more is sent
     command_refused,        ///< REP other than 0: see `reply()`
     closed,                 ///< the server closed the connection before the handshake was over
     malformed,              ///< not SOCKS5
@@ -79,6 +82,8 @@ public:
     /// Of a BIND that is done for the first time: goes on to its second reply.
     void await_peer() noexcept;
 
+    /// What is or will be asked for: the plan's, or what has taken its place.
+    [[nodiscard]] Command command() const noexcept { return plan_.command; }
     [[nodiscard]] Phase phase() const noexcept { return phase_; }
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
     /// REP of the last reply that came, to whatever command.
@@ -119,6 +124,7 @@ private:
     void on_method(Method method);
     void on_features_reply(const ReplyMessage& reply);
     void on_features_complete();
+    [[nodiscard]] bool settle_on_command();
     void on_command_reply(const ReplyMessage& reply);
     /// Takes one message from the front of `in_`; false if there is no whole one, or none is awaited.
     bool take_message();

@@ -52,9 +52,10 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
         plan.handshake.methods = MethodList{*only_method};
     if (plan.handshake.methods.size() != 1) plan.handshake.pipelined = false;
     // A SYN may be delivered twice, and so may a CONNECT: its destination sees no data until we have the
-    // reply. What else there is makes something that lasts.
+    // reply. An ACCEPT finds its peer once. What else there is makes something that lasts.
+    const bool may_come_twice = command == Command::connect || command == Command::accept;
     plan.fast_open = plan.handshake.pipelined && upstream.fast_open == FastOpen::automatic &&
-                     command == Command::connect && features != nullptr && features->fast_open();
+                     may_come_twice && features != nullptr && features->fast_open();
 
     const auto refuse = [&plan](int error) {
         plan.refusal = error;
@@ -65,6 +66,8 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
     if (features->supports_version(socks_version) == Support::no ||
         features->supports(command) == Support::no)
         return refuse(EOPNOTSUPP);
+
+    if (command == Command::accept) return plan; // its address is a peer's ID
 
     plan.only_ipv4 = features->supports(AddressType::ipv6) == Support::no;
     if (features->supports(destination.host.type()) != Support::no) return plan;
@@ -80,9 +83,19 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
     return plan;
 }
 
+const Request& pick(const Request& first, const Request& otherwise, const FeatureList* features) {
+    const FeatureList nothing_said;
+    const auto& list = features != nullptr ? *features : nothing_said;
+    const auto is_ruled_out = [&](const Request& request) {
+        return list.supports(request.command) == Support::no;
+    };
+    return is_ruled_out(first) && !is_ruled_out(otherwise) ? otherwise : first;
+}
+
 Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features) {
     using Next = Consequence::Next;
     const auto phase = handshake.phase();
+    if (handshake.failure() == Failure::not_announced) return {Next::give_up, EOPNOTSUPP};
     // Whatever went wrong while we asked for features is no fault of the program's request.
     if (phase == Phase::features) return {Next::again_plainly, ECONNABORTED};
 
@@ -109,7 +122,8 @@ Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_feat
     case Failure::malformed: return unless_contradicted(Next::next_upstream, ECONNABORTED);
     case Failure::features_refused:
     case Failure::features_not_a_list:
-    case Failure::not_held: break; // only in Phase::features
+    case Failure::not_held:
+    case Failure::not_announced: break; // only in Phase::features
     }
     return {Next::again_plainly, ECONNABORTED};
 }
@@ -127,7 +141,8 @@ bool may_be_for_pipelining(Failure failure, bool relied_on_features) noexcept {
     case Failure::command_refused:
     case Failure::features_refused:
     case Failure::features_not_a_list:
-    case Failure::not_held: break;
+    case Failure::not_held:
+    case Failure::not_announced: break;
     }
     return false;
 }

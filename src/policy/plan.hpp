@@ -35,6 +35,10 @@ struct Plan {
 Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
                std::optional<Method> only_method = {});
 
+/// Of two ways to ask for the same, the one to plan with: `first`, unless `features` rules it out and the
+/// other not. Without a list, what only a list can announce is ruled out.
+const Request& pick(const Request& first, const Request& otherwise, const FeatureList* features);
+
 /// The methods that the upstream's credentials allow, cheapest first, less those that `features` rules out.
 MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features);
 
@@ -81,7 +85,8 @@ PipeliningSeen seen_of_pipelining(const ClientHandshake& burst) noexcept;
 /// Whether `failure` of an exchange that asked LIST-FEATURES, in `phase`, tells that the proxy has no such
 /// command (every way that real servers say no; doc/wire.md).
 constexpr bool says_no_features(Phase phase, Failure failure) noexcept {
-    return phase == Phase::features && failure != Failure::none && failure != Failure::not_held;
+    return phase == Phase::features && failure != Failure::none && failure != Failure::not_held &&
+           failure != Failure::not_announced;
 }
 
 } // namespace socksify::policy

@@ -11,7 +11,7 @@
 //   │                       of an OPEN SESSION: REP 0 → await_session → done
 //   └ else → send_list_features → await_features_reply ─ REP 0 → await_features ─ END ─┐
 //                                        └ else → failed                              │
-//     features → done;  features_then_command: held → send_command …, else → failed ◄─┘
+//     features → done;  features_then_command: held, and a command listed → send_command …, else → failed ◄─┘
 //
 // A pipelined plan sends with the greeting what it would send next, up to the first command; where the
 // diagram has a send_ state for that, it goes on to the answer at once.
@@ -237,7 +237,18 @@ void ClientHandshake::on_features_complete() {
     has_features_ = true;
     if (plan_.exchange == Exchange::features) return begin(State::done);
     if (!held_) return fail(Failure::not_held);
+    if (!settle_on_command()) return fail(Failure::not_announced);
     begin(State::send_command);
+}
+
+/// With the list that has come. False if it leaves nothing to ask for.
+bool ClientHandshake::settle_on_command() {
+    if (features_.supports(plan_.command) != Support::no) return true;
+    if (!plan_.otherwise || features_.supports(plan_.otherwise->command) == Support::no) return false;
+    plan_.command = plan_.otherwise->command;
+    plan_.flag = plan_.otherwise->flag;
+    plan_.destination = plan_.otherwise->destination;
+    return true;
 }
 
 void ClientHandshake::on_command_reply(const ReplyMessage& reply) {

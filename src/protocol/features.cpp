@@ -77,7 +77,14 @@ Support FeatureList::support(Tag tag, std::uint8_t subtag) const noexcept {
 Support FeatureList::supports(Command command) const noexcept {
     const auto code = static_cast<std::uint8_t>(command);
     if (!is_ours(code)) return support(Tag::command, code);
-    return names_our_extensions() && has(Tag::command, code) ? Support::yes : Support::no;
+    if (!names_our_extensions()) return Support::no;
+    const auto has_command = [this](Command other) {
+        return has(Tag::command, static_cast<std::uint8_t>(other), listen_version);
+    };
+    // Neither is of any use without the other, and another version is another protocol.
+    if (command == Command::listen || command == Command::accept)
+        return has_command(Command::listen) && has_command(Command::accept) ? Support::yes : Support::no;
+    return has(Tag::command, code) ? Support::yes : Support::no;
 }
 Support FeatureList::supports(AddressType type) const noexcept {
     return support(Tag::address, static_cast<std::uint8_t>(type));

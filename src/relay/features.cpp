@@ -15,7 +15,7 @@ constexpr std::array<std::uint8_t, 1> persistent{1};
 /// A session keeps what comes early, and a tunnel passes it on.
 constexpr std::array<std::uint8_t, 1> early_data{octet(Ahead::data)};
 constexpr std::array bind_features{octet(BindFeature::honours_port), octet(BindFeature::peer_filter)};
-constexpr std::array<std::uint8_t, 1> listen_version{1}; ///< of LISTEN and of ACCEPT
+constexpr std::array<std::uint8_t, 1> listen_versions{listen_version};
 constexpr std::array<std::uint8_t, 1> session_version{1};
 
 void add_scope(FeatureList& list, const Config& config) {
@@ -52,8 +52,8 @@ void add_commands(FeatureList& list, const Config& config, const Caller& caller,
     if (config.features.udp && may_reach_any(config, caller_for(Operation::udp), host_of_interest))
         list.add(Tag::command, octet(Command::udp_associate));
     if (config.features.listen && inbound) {
-        list.add(Tag::command, octet(Command::listen), listen_version);
-        list.add(Tag::command, octet(Command::accept), listen_version);
+        list.add(Tag::command, octet(Command::listen), listen_versions);
+        list.add(Tag::command, octet(Command::accept), listen_versions);
     }
     if (config.features.sessions) list.add(Tag::command, octet(Command::open_session), session_version);
 }

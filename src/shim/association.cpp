@@ -69,7 +69,7 @@ public:
         : datagram_(&datagram), control_(std::move(control)) {}
 
     sys::worker::Wait run() override {
-        if (cancelled()) return {.over = true};
+        if (control_->is_unwanted.load()) return {.over = true};
         has_ended_ = look_at(control_->fd.load()) == Sight::ended;
         return {.over = has_ended_, .fd = control_->fd.load(), .events = EPOLLIN};
     }
@@ -81,20 +81,20 @@ public:
     /// As if it had never been watched: there will be a look before the next datagram.
     void abandon(int) noexcept override {
         control_->is_watched.store(false);
-        if (cancelled()) return control_->close();
+        if (control_->is_unwanted.load()) return control_->close();
         if (const auto datagram = sys::still_alive(datagram_)) {
             const std::lock_guard lock(datagram->mutex);
-            if (!cancelled()) datagram->is_watched.store(false);
+            if (!control_->is_unwanted.load()) datagram->is_watched.store(false);
         }
     }
-    [[nodiscard]] bool cancelled() const noexcept override { return control_->is_unwanted.load(); }
+    [[nodiscard]] bool has_news() const noexcept override { return control_->is_unwanted.load(); }
 
 private:
     void tell() noexcept {
         const auto datagram = sys::still_alive(datagram_);
         if (!datagram) return;
         const std::lock_guard lock(datagram->mutex);
-        if (cancelled()) return;
+        if (control_->is_unwanted.load()) return;
         datagram->end_association();
         datagram->error.store(ECONNREFUSED);
         const int fd = sys::duplicate_of(*datagram);

@@ -44,11 +44,11 @@ public:
           is_direct_(is_direct) {}
 
     sys::worker::Wait run() override {
-        if (cancelled()) return {.over = true};
+        if (parked_->cancelled()) return {.over = true};
         return dial_.advance();
     }
     void finish() noexcept override {
-        if (cancelled()) return;
+        if (parked_->cancelled()) return;
         if (dial_.error() != 0) return parked_->fail(dial_.error());
         const auto local = is_direct_ ? sys::Address{} : local_of(dial_, peer_, domain_);
         parked_->unpark(local, is_direct_ ? Socket::no_upstream : dial_.upstream());
@@ -62,7 +62,7 @@ public:
         dial_.abandon(error);
         parked_->restore();
     }
-    [[nodiscard]] bool cancelled() const noexcept override { return parked_->cancelled(); }
+    [[nodiscard]] bool has_news() const noexcept override { return parked_->cancelled(); }
 
 private:
     std::shared_ptr<sys::Parked> parked_;

@@ -64,6 +64,7 @@ const char* name_of(Failure failure) noexcept {
     case Failure::features_refused: return "the proxy refused LIST-FEATURES";
     case Failure::features_not_a_list: return "the answer to LIST-FEATURES is no feature list";
     case Failure::not_held: return "the connection was not held after the feature list";
+    case Failure::not_announced: return "its feature list rules this out";
     case Failure::command_refused: return "the proxy refused the request";
     case Failure::closed: return "the proxy closed the connection";
     case Failure::malformed: return "the proxy does not speak SOCKS5";
@@ -155,21 +156,31 @@ void Dial::end(int error) {
     else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
     if (purpose_ == Purpose::probe || !log::enabled(Level::info)) return;
     if (error == 0)
-        log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(),
-                  purpose_ == Purpose::direct ? "connected directly"
-                  : purpose_ == Purpose::bind ? (awaits_peer_ ? "a peer via " : "listens via ")
-                                              : "connected via ",
+        log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(), done_by(),
                   purpose_ == Purpose::direct ? "" : config().name.c_str(), milliseconds_since(started_));
     else
         log::line(Level::info, "%s: failed after %.1f ms: %s", destination_.text().c_str(),
                   milliseconds_since(started_), strerrordesc_np(error));
 }
 
+/// What has been done, before the proxy's name.
+const char* Dial::done_by() const noexcept {
+    switch (purpose_) {
+    case Purpose::direct: return "connected directly";
+    case Purpose::listen:
+    case Purpose::bind: return awaits_peer_ ? "a peer via " : "listens via ";
+    case Purpose::accept: return "accepted via ";
+    case Purpose::connect:
+    case Purpose::associate:
+    case Purpose::probe: break;
+    }
+    return "connected via ";
+}
+
 /// Only to a proxy that has just let us in. Best while the program waits for its command's answer: a process
 /// that lives for one connection may be gone soon after.
 void Dial::start_probe_if_claimed() {
-    const bool asks_for_the_program = purpose_ == Purpose::connect || purpose_ == Purpose::bind;
-    if (!claim_ || !asks_for_the_program || !handshake_ || plan_.exchange != Exchange::command) return;
+    if (!claim_ || purpose_ != Purpose::connect || !handshake_ || plan_.exchange != Exchange::command) return;
     if (handshake_->phase() != Phase::command && handshake_->phase() != Phase::over) return;
     if (start_probe(rules_, upstream_, *claim_, handshake_->method(), question_)) claim_.reset();
 }
@@ -199,7 +210,7 @@ void Dial::try_next_upstream() {
     if (purpose_ == Purpose::direct) return resolve_direct();
     if (!find_upstream()) return end(error_ != 0 ? error_ : EHOSTUNREACH);
     const auto& upstream = config();
-    literal_ = {upstream.host, upstream.port};
+    literal_ = proxy_.value_or(Endpoint{upstream.host, upstream.port});
     const auto& proxy = literal_;
     const bool is_unix = !upstream.socket_path.empty();
     postponed_ = !may_block_ && !is_unix && !upstreams::are_known(proxy);
@@ -477,8 +488,7 @@ void Dial::on_shaken() {
     // A connection that was to be held and is not, or a command that fails on it alone, contradicts the list,
     // too.
     const bool relied = relied_on_features_ || plan_.exchange == Exchange::features_then_command;
-    const bool foretold = lacks_command_ && handshake_->phase() == Phase::command;
-    const auto consequence = policy::consequence_of(*handshake_, relied && !foretold);
+    const auto consequence = policy::consequence_of(*handshake_, relied);
     using Next = policy::Consequence::Next;
     // CONNECT is refused so for a destination's sake, too.
     if (purpose_ == Purpose::associate && consequence.next == Next::give_up &&

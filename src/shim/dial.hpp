@@ -41,8 +41,11 @@ public:
         connect,   ///< to the destination, through one of `upstreams`
         direct,    ///< to the destination, a name that is to be resolved here
         associate, ///< UDP ASSOCIATE by one of `upstreams`; `destination` is for the log
-        bind,  ///< BIND by one of `upstreams`; `destination` is DST: the only peer, or zeros, and the port
-        probe, ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
+        listen, ///< for many peers: LISTEN by one of `upstreams`, or else BIND. `destination`, of either, is
+                ///< DST of BIND: the only peer, or zeros, and the port
+        bind,   ///< for one peer: the same, BIND before LISTEN
+        accept, ///< ACCEPT of a peer; `destination` is that peer, for the log. See `accept_peer`
+        probe,  ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
     };
     /// How a probe asks. It begins pipelined, to see whether the proxy takes that, and goes on to the next
     /// where the answer leaves something open (doc/wire.md, "Pipelining").
@@ -76,6 +79,12 @@ public:
         carrier_.fd = fd;
         carrier_.parked = std::move(parked);
     }
+    /// Of Purpose::accept: the peer's ID, and where the proxy is that has told it; nowhere if that has no
+    /// address.
+    void accept_peer(std::uint32_t id, const std::optional<Endpoint>& proxy) {
+        peer_id_ = id;
+        proxy_ = proxy;
+    }
     /// Of a probe: the question that the caller claimed for it, given back if it gets no answer; and the
     /// method that the proxy has chosen on the program's connection.
     void adopt_claim(const policy::Circumstances& at, Method method, Question question) {
@@ -90,10 +99,18 @@ public:
     [[nodiscard]] const Carrier& carrier() const noexcept { return carrier_; }
     /// The proxy that it has used.
     [[nodiscard]] std::size_t upstream() const noexcept { return upstream_; }
-    /// Of Purpose::bind, once over without an error: goes on, until the peer has come, however long it takes.
+    /// Of a listener's, once over without an error: whether it is LISTEN that was granted. Then notes follow.
+    [[nodiscard]] bool takes_many() const noexcept {
+        return handshake_ && handshake_->command() == Command::listen;
+    }
+    /// If it is BIND: goes on, until the peer has come, however long it takes.
     void await_peer() noexcept;
+    /// Once over: the proxy has understood the request, and said no.
+    [[nodiscard]] bool was_refused() const noexcept {
+        return handshake_ && handshake_->failure() == Failure::command_refused;
+    }
     /// Once over without an error: BND as the proxy said it, often zeros. Of Purpose::associate, where it
-    /// takes datagrams; of Purpose::bind, where it listens, and after await_peer() who has come.
+    /// takes datagrams; of a listener's, where it listens, and after await_peer() who has come.
     [[nodiscard]] Endpoint bound() const noexcept { return handshake_ ? handshake_->bound() : Endpoint{}; }
 
 private:
@@ -115,6 +132,16 @@ private:
     void start_probe_if_claimed();
     void end(int error);
     void upstream_failed(int error);
+    /// What is asked for, and what else would do.
+    struct Requests {
+        Request first;
+        std::optional<Request> otherwise{};
+    };
+    [[nodiscard]] Requests requests() const;
+    [[nodiscard]] bool is_listener() const noexcept {
+        return purpose_ == Purpose::listen || purpose_ == Purpose::bind;
+    }
+    [[nodiscard]] const char* done_by() const noexcept;
     bool make_plan();
     void set_datagram_source();
     bool make_probe_plan();
@@ -150,12 +177,13 @@ private:
     ClientPlan plan_;
     std::optional<ClientHandshake> handshake_;
     std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
-    std::optional<Method> chosen_;               // of a probe: by the proxy, on the program's connection
+    std::optional<Endpoint> proxy_;              // of Purpose::accept: no other will do
+    std::uint32_t peer_id_ = 0;
+    std::optional<Method> chosen_; // of a probe: by the proxy, on the program's connection
     Purpose purpose_;
     Question question_ = Question::pipelined; // of a probe; else of the one to be started
     State state_ = State::next_upstream;
     bool relied_on_features_ = false; // of the plan under way
-    bool lacks_command_ = false;      // the list that came on this connection
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
     bool sequentially_ = false;       // pipelined, it has failed
     bool asked_others_ = false;       // what other processes have learnt was looked at

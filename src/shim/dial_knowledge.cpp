@@ -1,6 +1,7 @@
 // What a Dial knows of its proxy: what it asks the feature cache before a connection, and tells it after.
 #include "shim/dial.hpp"
 
+#include "socksify/listen.hpp"
 #include "sys/learnt.hpp"
 #include "sys/log.hpp"
 #include "sys/socket_options.hpp"
@@ -21,11 +22,29 @@ void Dial::set_datagram_source() {
     plan_.destination = {is_v6 && !as_ipv4_ ? Host::ipv6({}) : Host::ipv4({}), 0};
 }
 
+Dial::Requests Dial::requests() const {
+    switch (purpose_) {
+    case Purpose::associate: return {{Command::udp_associate, 0, {}}};
+    case Purpose::accept: return {accept_request(peer_id_)};
+    case Purpose::listen:
+    case Purpose::bind: {
+        const auto& [host, port] = destination_;
+        const Host any = host.type() == AddressType::ipv6 ? Host::ipv6({}) : Host{};
+        const Request bind{Command::bind, 0, destination_};
+        const Request listen{Command::listen, port != 0 ? flag_this_port : std::uint8_t{0}, {any, port}};
+        return purpose_ == Purpose::listen ? Requests{listen, bind} : Requests{bind, listen};
+    }
+    case Purpose::connect:
+    case Purpose::direct:
+    case Purpose::probe: break;
+    }
+    return {{Command::connect, 0, destination_}};
+}
+
 bool Dial::make_plan() {
     const auto& upstream = config();
     const auto now = Clock::now();
     const bool associates = purpose_ == Purpose::associate;
-    lacks_command_ = false;
     if (associates && upstreams::with_features([&](const auto& cache) {
             return cache.is_refused(upstream_, Command::udp_associate, now);
         })) {
@@ -41,13 +60,15 @@ bool Dial::make_plan() {
     if (!plainly_ && upstream.discover != policy::Discover::off) {
         const auto ask_cache = [&](auto& cache) {
             at.method = cache.last_method(upstream_).value_or(policy::methods_to_offer(upstream, nullptr)[0]);
-            at.destination = destination_.host;
+            if (purpose_ != Purpose::accept) at.destination = destination_.host; // that one has come
             known = cache.find(upstream_, at, now);
             if (cache.depends_on(upstream_, Scope::authentication_method)) only_method = at.method;
             if (known.known != policy::Known::unknown || asked_) return;
             if (!cache.depends_on(upstream_, Scope::destination)) at.destination = {};
+            // What a listener is asked for with hangs on the answer.
             if (cache.ask_now(upstream_, at, now))
-                ask = policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
+                ask = is_listener() ? policy::Ask::on_this_connection
+                                    : policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
         };
         const bool by_client = upstreams::with_features([&](auto& cache) {
             const bool counts =
@@ -82,12 +103,13 @@ bool Dial::make_plan() {
     }
     relied_on_features_ = known.features != nullptr;
 
-    const auto command = associates                  ? Command::udp_associate
-                         : purpose_ == Purpose::bind ? Command::bind
-                                                     : Command::connect;
-    const auto plan =
-        policy::make_plan(upstream, known, command, associates ? Endpoint{} : destination_, only_method);
+    const auto [first, otherwise] = requests();
+    const bool list_will_tell = ask == policy::Ask::on_this_connection || !otherwise;
+    const auto& request = list_will_tell ? first : policy::pick(first, *otherwise, known.features.get());
+    const auto plan = policy::make_plan(upstream, known, request.command, request.destination, only_method);
     plan_ = plan.handshake;
+    plan_.flag = request.flag;
+    plan_.otherwise = otherwise;
     fast_open_ = plan.fast_open;
     is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
                 (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
@@ -141,7 +163,6 @@ void Dial::learn() {
     at.destination = plan_.host_of_interest.host;
     at.client = sys::local_host(carrier_.fd);
     auto list = handshake_->take_features();
-    lacks_command_ = !no_features && list.supports(plan_.command) == Support::no;
     log::line(Level::info, "%s: %s", config().name.c_str(),
               no_features ? "has no LIST-FEATURES" : "listed its features");
     upstreams::with_features([&](auto& cache) {

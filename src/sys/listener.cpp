@@ -4,6 +4,7 @@
 #include "sys/keep_errno.hpp"
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
+#include "sys/socket_options.hpp"
 
 #include <cstring>
 #include <linux/filter.h>
@@ -36,25 +37,14 @@ Listener::~Listener() {
 }
 
 bool Listener::open_door(int fd) noexcept {
-    door_.size = sizeof door_.storage;
-    if (real::getsockname(fd, reinterpret_cast<sockaddr*>(&door_.storage), &door_.size) != 0) return false;
+    const auto local = local_address(fd);
+    if (!local) return false;
+    door_ = *local;
     const auto bound = to_endpoint(door_.get(), door_.size);
     if (!bound || !bound->host.is_unspecified()) return true;
-    auto* v4 = reinterpret_cast<sockaddr_in*>(&door_.storage);
-    auto* v6 = reinterpret_cast<sockaddr_in6*>(&door_.storage);
-    int v6only = 0;
-    socklen_t size = sizeof v6only;
-    if (door_.family() == AF_INET6 &&
-        (real::getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size) != 0 || v6only != 0)) {
-        v6->sin6_addr = in6addr_loopback;
-        return true;
-    }
-    const auto port = door_.family() == AF_INET ? v4->sin_port : v6->sin6_port;
-    door_ = {};
-    v4->sin_family = AF_INET;
-    v4->sin_port = port;
-    v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    door_.size = sizeof *v4;
+    const bool takes_ipv4 = door_.family() == AF_INET || option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
+    const int family = takes_ipv4 ? AF_INET : AF_INET6;
+    door_ = *to_address({loopback(family), bound->port}, family);
     return true;
 }
 
@@ -99,6 +89,18 @@ bool Listener::takes_for_knock(const Address& from) const noexcept {
     if (!source || !door || source->host.unmapped() != door->host.unmapped()) return false;
     const auto bit = bit_of(source->port);
     return (mark_of(source->port).fetch_and(~bit) & bit) != 0;
+}
+
+void Listener::set_backlog(int most) noexcept {
+    if (most_.exchange(most) != most) worker::wake();
+}
+
+Place::Place(std::shared_ptr<Listener> listener) noexcept : listener_(std::move(listener)) {
+    listener_->coming_.fetch_add(1);
+}
+
+Place::~Place() {
+    if (listener_ && listener_->coming_.fetch_sub(1) == listener_->most_.load()) worker::wake();
 }
 
 void Listener::close() noexcept {

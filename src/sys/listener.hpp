@@ -52,6 +52,11 @@ public:
     /// Whether this process has made it, and not one that it was forked from.
     [[nodiscard]] bool is_own() const noexcept { return getpid() == owner_; }
 
+    /// How many peers may be on their way to accept(). The worker hears of it.
+    void set_backlog(int most) noexcept;
+    [[nodiscard]] int backlog() const noexcept { return most_.load(); }
+    [[nodiscard]] bool has_room() const noexcept { return coming_.load() < most_.load(); }
+
     /// What carries on the agreement with the proxy, until listen() gives it to the worker.
     std::unique_ptr<worker::Task> agreement;
 
@@ -65,8 +70,6 @@ public:
     bool put(int connection, const Address& peer) const noexcept;
     void expect_knock(std::uint16_t port) const noexcept { mark_of(port).fetch_or(bit_of(port)); }
     void forget_knock(std::uint16_t port) const noexcept { mark_of(port).fetch_and(~bit_of(port)); }
-    std::atomic<int> knocks{0}; ///< that wait
-    std::atomic<int> most{1};   ///< that may: listen()'s backlog
     /// Nobody can accept any more.
     [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
 
@@ -88,13 +91,29 @@ private:
         return (*marks_)[port / 64];
     }
 
+    friend class Place;
     Address local_;
     Address door_;
+    std::atomic<int> coming_{0};
+    std::atomic<int> most_{1};
     Marks* marks_ = nullptr; // shared with children
     int queue_[2] = {-1, -1};
     pid_t owner_ = -1;
     unsigned forks_before_ = 0;
     std::atomic<bool> closed_{false};
+};
+
+/// One peer's, on its way to accept(). The worker's alone, which hears when there is room again.
+class Place {
+public:
+    explicit Place(std::shared_ptr<Listener> listener) noexcept;
+    ~Place();
+    Place(Place&&) noexcept = default;
+    Place& operator=(Place&&) = delete;
+    [[nodiscard]] Listener& listener() const noexcept { return *listener_; }
+
+private:
+    std::shared_ptr<Listener> listener_;
 };
 
 /// What the fd table has of a Listener: it goes with the last number.

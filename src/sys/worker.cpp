@@ -129,7 +129,7 @@ private:
         const auto now = Clock::now();
         for (auto next = records_.begin(); next != records_.end();) {
             auto& record = *next++; // go_on() may end this one, but no other
-            if (record.wait.deadline <= now || (woken && record.task->cancelled())) go_on(record);
+            if (record.wait.deadline <= now || (woken && record.task->has_news())) go_on(record);
         }
     }
 

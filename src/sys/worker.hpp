@@ -33,8 +33,8 @@ public:
     virtual void finish() noexcept = 0;
     /// No memory to go on with: as `finish`, with a failure.
     virtual void abandon(int error) noexcept = 0;
-    /// Whether nobody waits for the outcome any more; then run() is called once, soon.
-    [[nodiscard]] virtual bool cancelled() const noexcept { return false; }
+    /// Whether run() is to be called after a wake(): nobody waits for the outcome any more, say.
+    [[nodiscard]] virtual bool has_news() const noexcept { return false; }
 };
 
 /// Makes sure that a worker can be had: false, with errno, if there can be no thread or no descriptors for
@@ -43,7 +43,7 @@ bool ready() noexcept;
 /// Hands a task over. After ready() this fails only for want of memory (std::bad_alloc) or of a thread
 /// (false, errno); then the task is still the caller's.
 bool post(std::unique_ptr<Task>& task);
-/// Has the worker look at cancelled tasks.
+/// Has the worker look for tasks with news.
 void wake() noexcept;
 
 } // namespace socksify::sys::worker

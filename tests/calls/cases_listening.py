@@ -1,11 +1,19 @@
 """bind, listen and accept: as the kernel has it, with peers that come through BIND."""
 
-from fake_proxy import Script, Stage, rep, send
+from fake_proxy import Script, Stage, fdl, in_turn, list_features, on_the_wire, rep, send
 from real_proxy import SECOND
 from suite import Case
 
 CALLER, CALLER6 = "203.0.113.80:21", "[2001:db8:80::80]:21"
 LISTEN = {"SOCKSIFY_LISTEN": "1"}
+# By default a case does not ask for features, and a listener without a list is asked for by BIND.
+BY_LISTEN = {"discover": "background"}
+WAYS = (
+    ("BIND", CALLER, {}),
+    ("BIND, IPv6", CALLER6, {}),
+    ("LISTEN", CALLER, BY_LISTEN),
+    ("LISTEN, IPv6", CALLER6, BY_LISTEN),
+)
 SCENARIOS = (
     ("blocking", "blocking"),
     ("a peer before accept, a name before listen", "early"),
@@ -31,9 +39,57 @@ def refused(name: str, code: int, errno: str) -> Case:
     )
 
 
+LISTS_LISTEN = fdl(plus=((0x04, 0xA1, b"\x01"), (0x04, 0xA2, b"\x01"), (0x80, 0x00, b"socksify")))
+ASKS = "offers 00; features, held, for 0.0.0.0:0; command a1 0.0.0.0:4711 with flag 01"
+ASKS_AGAIN = ASKS.replace("features, held, for 0.0.0.0:0; ", "")
+NUMBER = bytes((1, 2, 3, 4))
+PEER = b"\x01\x00\x0e" + NUMBER + on_the_wire("203.0.113.80", 4242)
+GONE = b"\x02\x00\x07" + NUMBER
+FIRST_BACKLOG = r"and sends b'\x03\x00\x07\x00\x00\x00\x04'"
+BACKLOGS = r"and sends b'\x03\x00\x07\x00\x00\x00\x04\x03\x00\x07\x00\x00\x00\x07'"
+
+
+def grants(*notes: bytes):
+    """LISTEN at the port of the request, and then these notes."""
+
+    async def deed(connection) -> None:
+        await connection.send(b"\x05\x00\x01" + on_the_wire(*connection.destination) + b"".join(notes))
+        await connection.await_end()
+
+    return deed
+
+
+def noted(name: str, *deeds, sees: tuple[str, ...]) -> Case:
+    """A listener that nobody comes to: what the proxy says to LISTEN, and to what follows."""
+    return Case(
+        f"listening / {name}",
+        "listening patient 4711",
+        proxies=(Script(at={Stage.FEATURES: list_features(LISTS_LISTEN), Stage.REQUEST: in_turn(*deeds)}),),
+        upstream=BY_LISTEN,
+        environment=LISTEN,
+        says="bind = 0\nlisten = 0\nlisten = 0\naccept = -1 EAGAIN",
+        sees=sees,
+    )
+
+
+def listed(name: str, *deeds, errno: str, sees: tuple[str, ...], features: bytes = LISTS_LISTEN) -> Case:
+    return Case(
+        f"listening / {name}",
+        "listening local 4711",
+        proxies=(Script(at={Stage.FEATURES: list_features(features), Stage.REQUEST: in_turn(*deeds)}),),
+        upstream=BY_LISTEN,
+        environment=LISTEN,
+        says=f"bind = 0\nlisten = -1 {errno}",
+        sees=sees,
+    )
+
+
 CASES = [
-    *(Case(f"listening / {name}", f"listening {scenario} {CALLER}") for name, scenario in SCENARIOS),
-    *(Case(f"listening / {name}, IPv6", f"listening {scenario} {CALLER6}") for name, scenario in SCENARIOS),
+    *(
+        Case(f"listening / {name}, {way}", f"listening {scenario} {caller}", upstream=upstream)
+        for way, caller, upstream in WAYS
+        for name, scenario in SCENARIOS
+    ),
     *(
         Case(f"listening / {name}, danted", f"listening {scenario} {CALLER}", proxies=(SECOND,), needs="danted")
         for name, scenario in SCENARIOS
@@ -57,4 +113,40 @@ CASES = [
     refused("the proxy forbids it", 2, "EACCES"),
     refused("the port is in use at the proxy", 0xA0, "EADDRINUSE"),
     refused("the proxy fails, and a port was asked for", 1, "EADDRINUSE"),
+    listed("LISTEN, the port is in use at the proxy", send(rep(0xA0)), errno="EADDRINUSE", sees=(ASKS,)),
+    listed("LISTEN, the port is not for us", send(rep(0xA1)), errno="EACCES", sees=(ASKS,)),
+    listed(
+        "LISTEN, another port is given",
+        send(b"\x05\0\0" + on_the_wire("203.0.113.1", 4712)),
+        errno="EADDRINUSE",
+        sees=(ASKS,),
+    ),
+    listed(
+        "the list has neither BIND nor LISTEN",
+        errno="EOPNOTSUPP",
+        features=fdl(),
+        sees=("offers 00; features, held, for 0.0.0.0:0",),
+    ),
+    listed(
+        "the list has LISTEN, and the proxy has not: then by BIND",
+        *(send(rep(7)), send(rep(0xA0))),
+        errno="EADDRINUSE",
+        sees=("offers 00; command 02 0.0.0.0:4711", ASKS),
+    ),
+    noted("BACKLOG is told with each listen()", grants(), sees=(f"{ASKS}; {BACKLOGS}",)),
+    noted("a peer that has gone is not asked for", grants(PEER, GONE), sees=(f"{ASKS}; {BACKLOGS}",)),
+    noted(
+        "a peer that has gone while it is asked for is no error",
+        *(grants(PEER), send(rep(0xA2))),
+        sees=("offers 00; command a2 1.2.3.4:0", f"{ASKS}; {BACKLOGS}"),
+    ),
+    noted(
+        "what is no note ends the connection, and LISTEN is asked for again",
+        *(grants(b"\x01\x00\x02"), grants(b"\x01\x00\x0e" + NUMBER + b"\x05" + bytes(6)), grants()),
+        sees=(
+            f"{ASKS_AGAIN}; {FIRST_BACKLOG}",
+            f"{ASKS_AGAIN}; {BACKLOGS}",
+            f"{ASKS}; {FIRST_BACKLOG}",
+        ),
+    ),
 ]

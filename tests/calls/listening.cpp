@@ -249,6 +249,20 @@ void local(const Arguments& words) {
     told("read", read(fd, &octet, 1));
 }
 
+/// A listener at PORT that nobody comes to.
+void patient(const Arguments& words) {
+    const auto any = address_of("0.0.0.0:" + std::string(words[0]));
+    const int listener = tcp_socket(AF_INET, SOCK_NONBLOCK);
+    const int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    told("bind", bind(listener, any.get(), any.size));
+    for (const int backlog : {4, 7}) {
+        told("listen", listen(listener, backlog));
+        pause(150);
+    }
+    told("accept", accept(listener, nullptr, nullptr));
+}
+
 void arguments(const Arguments& words) {
     Scene scene(words[0], SOCK_NONBLOCK);
     Address peer;
@@ -266,7 +280,7 @@ constexpr Scenario scenarios[] = {
     {"edges", edges, 1},         {"options", options, 1},
     {"threads", threads, 1},     {"forked", forked, 1},
     {"closing", closing, 1},     {"local", local, 1},
-    {"arguments", arguments, 1},
+    {"arguments", arguments, 1}, {"patient", patient, 1},
 };
 
 } // namespace

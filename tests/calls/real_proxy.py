@@ -24,7 +24,7 @@ def relay(build: Path) -> list[str] | None:
         "listen": [f"{PROXY_V4}:{PORT}", f"[{PROXY_V6}]:{PORT}"],
         "insecure_open": True,  # on this scene there is nobody else
         "guard_own_host": False,  # the destinations are on the relay's own machine
-        "features": {"bind": True},
+        "features": {"bind": True, "listen": True},
         "log": {"level": "warning"},
     }
     config.write_text(json.dumps(settings))

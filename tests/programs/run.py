@@ -56,7 +56,8 @@ def chosen(options: argparse.Namespace) -> list[tuple[SocksServer, list[Client]]
     def wanted(server: SocksServer, client: Client) -> bool:
         lacks = set(server.lacks.split())
         possible = not client.features & lacks and (not client.without or set(client.without.split()) & lacks)
-        return bool(possible) and bool(options.server or options.client or server.everything or client.core)
+        by_default = server.everything or client.core or client.features & set(server.meets.split())
+        return bool(possible) and bool(options.server or options.client or by_default)
 
     clients = named(CLIENTS, options.client)
     return [

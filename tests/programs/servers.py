@@ -29,6 +29,7 @@ class SocksServer:
     tells: str = ""  # the failures that its replies tell apart (WIRE.md d.10)
     lacks: str = ""  # of Client.features; clients that need them are left out
     everything: bool = False  # meets every client by default, not only the representative ones
+    meets: str = ""  # of Client.features; by default it meets the clients that need one of them, too
     settings: dict = field(default_factory=dict)  # of the relay: what its configuration says besides
     client: Account = ROOT  # who runs the programs
 
@@ -119,7 +120,9 @@ _ALL = "refused unreachable"
 
 # fmt: off
 SERVERS = [
-    SocksServer("relay", relay, tells=_ALL, everything=True, settings={"features": {"bind": True}}),
+    SocksServer("relay", relay, tells=_ALL, everything=True, settings={"features": {"bind": True, "listen": True}}),
+    SocksServer("relay-bind", relay, tells=_ALL, meets="bind", settings={"features": {"bind": True}}),
+    SocksServer("relay-listen", relay, tells=_ALL, meets="bind", settings={"features": {"listen": True}}),
     SocksServer("relay-password", relay, tells=_ALL, password=True, lacks="bind"),
     # Where the relay has no IPv4 address, a datagram of an IPv4 socket cannot get there.
     SocksServer("relay-ipv6", relay, tells=_ALL, family=6, lacks="bind datagrams"),

@@ -226,9 +226,11 @@ TEST_CASE("a command of this project's is announced only beside the extension's 
     CHECK(list.supports(Command::listen) == Support::yes);
     CHECK(list.supports(Command::accept) == Support::yes);
     CHECK(list.supports(Command::connect) == Support::yes);
-    for (const auto& other : {listed + end, octets("80 00 08 73 6f 63 6b 73 69 66 7a") + listed + end,
-                              octets("80 01 01 01") + listed + end, named + octets("04 01 00") + end,
-                              named + octets("01 05 00") + end}) {
+    for (const auto& other :
+         {listed + end, octets("80 00 08 73 6f 63 6b 73 69 66 7a") + listed + end,
+          octets("80 01 01 01") + listed + end, named + octets("04 01 00") + end,
+          named + octets("01 05 00") + end, named + octets("04 01 00  04 a1 01 01") + end,
+          named + octets("04 01 00  04 a2 01 01") + end, named + octets("04 a1 01 02  04 a2 01 02") + end}) {
         INFO(hex(other));
         CHECK(read(other).supports(Command::listen) == Support::no);
         CHECK(read(other).supports(Command::accept) == Support::no);

@@ -596,13 +596,66 @@ TEST_CASE("only BIND has a second reply") {
     CHECK(early.step().what == What::send);
 }
 
+namespace {
+
+constexpr std::string_view granted_hold = "05 00 01 01 00 00 00 00 00 00";
+constexpr std::string_view listens_as_wished = "05 00 01 01 c6 33 64 01 1f 90";
+constexpr std::string_view lists_listen =
+    "04 01 00  04 a1 01 01  04 a2 01 01  80 00 08 73 6f 63 6b 73 69 66 79  ff 00 00";
+
+/// LISTEN for a port, or else BIND for another one, to tell them apart.
+ClientPlan plan_to_listen() {
+    auto plan = plan_for(Exchange::features_then_command);
+    plan.command = Command::listen;
+    plan.flag = 0x01;
+    plan.destination = Endpoint::parse("0.0.0.0:8080").value();
+    plan.otherwise = Request{Command::bind, 0, Endpoint::parse("0.0.0.0:8081").value()};
+    return plan;
+}
+
+} // namespace
+
+TEST_CASE("of two ways to ask, the list that comes on the connection decides") {
+    struct Listed {
+        std::string_view list;
+        std::string_view request;
+        Command command;
+    };
+    for (const auto& [list, request, command] : {
+             Listed{lists_listen, "05 a1 01 01 00 00 00 00 1f 90", Command::listen},
+             Listed{"04 02 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91", Command::bind},
+             Listed{"01 05 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91",
+                    Command::bind}, // of commands, nothing
+         }) {
+        INFO(list);
+        ClientHandshake client(plan_to_listen());
+        CHECK(client.command() == Command::listen);
+        Scripted proxy({octets(no_auth), octets(granted_hold) + octets(list), octets(listens)}, Then::stays);
+        join(client, proxy);
+        REQUIRE(is_done(client));
+        CHECK(client.command() == command);
+        CHECK(hex(proxy.messages[2]) == request);
+    }
+}
+
+TEST_CASE("what the list rules out is not sent, in either way") {
+    for (const bool has_another : {true, false}) {
+        auto plan = plan_to_listen();
+        if (!has_another) plan.otherwise.reset();
+        const auto client =
+            told(plan, {no_auth, "05 00 01 01 00 00 00 00 00 00  04 01 00  ff 00 00"}, Then::stays);
+        CHECK(client.failure() == Failure::not_announced);
+        CHECK(client.phase() == Phase::features);
+        CHECK(client.has_features());
+    }
+}
+
 TEST_CASE("a command's flag goes out with it, and what was granted of it comes back") {
     auto plan = plan_for(Exchange::features_then_command);
     plan.command = Command::listen;
     plan.flag = 0x01;
     ClientHandshake client(plan);
-    Scripted proxy({octets(no_auth), octets("05 00 01 01 00 00 00 00 00 00  01 05 00  ff 00 00"),
-                    octets("05 00 01 01 c6 33 64 01 1f 90")},
+    Scripted proxy({octets(no_auth), octets(granted_hold) + octets(lists_listen), octets(listens_as_wished)},
                    Then::stays);
     join(client, proxy);
     REQUIRE(is_done(client));

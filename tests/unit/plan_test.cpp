@@ -85,6 +85,59 @@ TEST_CASE("a command that is not listed is refused before a connection") {
           EOPNOTSUPP);
 }
 
+TEST_CASE("of two ways to ask, the first that the list has; without one, none that only a list announces") {
+    const Request listen{Command::listen, 1, to("0.0.0.0:8080")};
+    const Request bind{Command::bind, 0, to("0.0.0.0:8080")};
+    const auto picked = [](const Request& first, const Request& otherwise, const Knowledge& known) {
+        return pick(first, otherwise, known.features.get()).command;
+    };
+    CHECK(picked(listen, bind, {}) == Command::bind);
+    CHECK(picked(bind, listen, {}) == Command::bind);
+    const auto only_bind = listing({{Tag::command, 0x02}});
+    CHECK(picked(listen, bind, only_bind) == Command::bind);
+    const auto neither = listing({{Tag::command, 0x01}});
+    CHECK(picked(listen, bind, neither) == Command::listen);
+    CHECK(make_plan({}, neither, picked(listen, bind, neither), listen.destination).refusal == EOPNOTSUPP);
+    FeatureList list;
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    list.add(Tag::command, 0xa1, Bytes(&listen_version, 1));
+    list.add(Tag::command, 0xa2, Bytes(&listen_version, 1));
+    CHECK(pick(listen, bind, &list).command == Command::listen);
+    CHECK(pick(bind, listen, &list).command == Command::listen);
+    list.add(Tag::command, 0x02);
+    CHECK(pick(bind, listen, &list).command == Command::bind);
+}
+
+TEST_CASE("what a list leaves nothing of to ask for ends the matter, and is no lack of lists") {
+    CHECK_FALSE(says_no_features(Phase::features, Failure::not_announced));
+    auto plan = ClientPlan{};
+    plan.exchange = Exchange::features_then_command;
+    plan.command = Command::bind;
+    const auto machine =
+        handshake(plan, {no_authentication, {5, 0, 1, 1, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0xff, 0, 0}});
+    const auto consequence = consequence_of(machine, true);
+    CHECK(consequence.next == Consequence::Next::give_up);
+    CHECK(consequence.error == EOPNOTSUPP);
+}
+
+TEST_CASE("ACCEPT may come twice, and its address is no address") {
+    auto fast = listing({{Tag::command, 0x01}, {Tag::address, 4}});
+    CHECK(make_plan({}, fast, Command::accept, to("222.173.190.239:0")).refusal == EOPNOTSUPP);
+    FeatureList list(*fast.features);
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    const std::uint8_t ahead = 2;
+    list.add(Tag::extension, subtag_pipelining, Bytes(&ahead, 1));
+    list.add(Tag::extension, subtag_fast_open);
+    list.add(Tag::command, 0xa1, Bytes(&listen_version, 1));
+    list.add(Tag::command, 0xa2, Bytes(&listen_version, 1));
+    fast.features = std::make_shared<const FeatureList>(list);
+    fast.method = Method::none;
+    const auto plan = make_plan({}, fast, Command::accept, to("222.173.190.239:0"));
+    CHECK(plan.refusal == 0);
+    CHECK(plan.fast_open);
+    CHECK_FALSE(make_plan({}, fast, Command::listen, to("[::]:0")).fast_open);
+}
+
 TEST_CASE("a list that says nothing of commands forbids none") {
     CHECK(plan_for("a:1", listing({{Tag::server, 0x01}})).refusal == 0);
 }

@@ -76,11 +76,11 @@ public:
         const auto here = std::this_thread::get_id();
         if (!outcomes_->thread.compare_exchange_strong(none, here) && none != here)
             outcomes_->on_one_thread = false;
-        return {.over = cancelled() || worker::Clock::now() >= until_, .deadline = until_};
+        return {.over = has_news() || worker::Clock::now() >= until_, .deadline = until_};
     }
-    void finish() noexcept override { ++(cancelled() ? outcomes_->cancelled : outcomes_->finished); }
+    void finish() noexcept override { ++(has_news() ? outcomes_->cancelled : outcomes_->finished); }
     void abandon(int) noexcept override {}
-    [[nodiscard]] bool cancelled() const noexcept override { return cancel; }
+    [[nodiscard]] bool has_news() const noexcept override { return cancel; }
 
     static inline std::atomic<bool> cancel{false};
 
