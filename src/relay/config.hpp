@@ -69,7 +69,7 @@ struct LimitValues {
     unsigned lookups = 16;        ///< names that are resolved at the same time
     unsigned associations = 1024; ///< for datagrams, of one client
     unsigned destinations = 1024; ///< that an association remembers
-    unsigned listeners = 32;      ///< for peers, of one client
+    unsigned listeners = 32;      ///< for peers, of one user or client
     unsigned sessions = 1024;     ///< in all
     unsigned sessions_per_user = 64;
     unsigned backlog = 128; ///< peers that wait at one of them to be accepted

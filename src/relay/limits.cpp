@@ -33,18 +33,19 @@ Limits::Connection::~Connection() {
     count_down(limits_->per_client_, client_);
 }
 
-std::optional<Limits::OfClient> Limits::admit(PerClient& all, const Host& client, unsigned most) {
-    auto key = key_of(client);
-    if (!count(all, key, most)) return {};
-    return OfClient(all, std::move(key));
+std::optional<Limits::OfClient> Limits::admit(PerClient& all, ClientKey client, unsigned most) {
+    if (!count(all, client, most)) return {};
+    return OfClient(all, std::move(client));
 }
 
 std::optional<Limits::Association> Limits::admit_association(const Host& client, const LimitValues& most) {
-    return admit(associations_, client, most.associations);
+    return admit(associations_, key_of(client), most.associations);
 }
 
-std::optional<Limits::Listener> Limits::admit_listener(const Host& client, const LimitValues& most) {
-    return admit(listeners_, client, most.listeners);
+std::optional<Limits::Listener> Limits::admit_listener(const Host& client, const std::string& user,
+                                                       const LimitValues& most) {
+    if (!user.empty()) return admit(listeners_of_users_, user, most.listeners);
+    return admit(listeners_, key_of(client), most.listeners);
 }
 
 Limits::OfClient::~OfClient() {

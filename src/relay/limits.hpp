@@ -29,7 +29,9 @@ public:
     tl::expected<Connection, Refusal> admit(const Host& client, const LimitValues& most);
     /// Nothing if the client has as many as it may.
     std::optional<Association> admit_association(const Host& client, const LimitValues& most);
-    std::optional<Listener> admit_listener(const Host& client, const LimitValues& most);
+    /// Counted for the user, wherever it comes from; for the client where nobody has to say who he is.
+    std::optional<Listener> admit_listener(const Host& client, const std::string& user,
+                                           const LimitValues& most);
     Handshake begin_handshake();
 
     [[nodiscard]] bool has_room_for_handshake(const LimitValues& most) const noexcept {
@@ -50,14 +52,15 @@ private:
     /// False, and nothing counted, if there are `most` already.
     static bool count(PerClient& all, const ClientKey& client, unsigned most);
     static void count_down(PerClient& all, const ClientKey& client);
-    static std::optional<OfClient> admit(PerClient& all, const Host& client, unsigned most);
+    static std::optional<OfClient> admit(PerClient& all, ClientKey client, unsigned most);
 
     unsigned connections_ = 0;
     unsigned handshakes_ = 0;
     PerClient per_client_;
     PerClient associations_;
     PerClient listeners_;
-    Timer room_; ///< never expires: whoever waits for room waits to be cancelled
+    PerClient listeners_of_users_; ///< by name
+    Timer room_;                   ///< never expires: whoever waits for room waits to be cancelled
 };
 
 class Limits::Connection {

@@ -160,7 +160,7 @@ Task<Session::End> Session::bind() {
     due_ = {};
     auto wish = co_await wish_of(context_, config_, handshake_.request().destination);
     if (!wish) co_return co_await refuse(wish.error().reply, wish.error().why);
-    auto ticket = context_.limits.admit_listener(story_.client.host, config_->limits);
+    auto ticket = context_.limits.admit_listener(story_.client.host, story_.user, config_->limits);
     if (!ticket) co_return co_await refuse(Reply::general_failure, "limits.listeners");
     auto port = open_port(context_, *config_, caller(Operation::bind), client_, *wish);
     if (!port) {
@@ -245,7 +245,7 @@ Task<Session::End> Session::listen() {
     if (wanted.host.is_name())
         co_return co_await refuse(Reply::address_type_not_supported, "a name to listen on");
     const PortWish wish{wanted.host.type(), {}, wanted.port, granted != 0};
-    auto ticket = context_.limits.admit_listener(story_.client.host, config_->limits);
+    auto ticket = context_.limits.admit_listener(story_.client.host, story_.user, config_->limits);
     if (!ticket) co_return co_await refuse(Reply::too_many, "limits.listeners");
     auto port = open_port(context_, *config_, caller(Operation::bind), client_, wish);
     if (!port) co_return co_await refuse(port.error().reply, port.error().why);

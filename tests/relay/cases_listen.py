@@ -576,6 +576,19 @@ def test_listeners_of_one_client():
         wait_until(lambda: Listener(relay, source="127.0.0.2").reply == 0, "room for one more")
 
 
+def test_listeners_of_one_user_are_counted_wherever_it_comes_from():
+    alice, bob = ("alice", "secret"), ("bob", "secret")
+    config = {**with_users(alice="secret", bob="secret"), "limits": {"listeners": 2}}
+    with listening_relay(config) as relay, contextlib.ExitStack() as stack:
+        first = stack.enter_context(Listener(relay, login=alice, source="127.0.0.2"))
+        stack.enter_context(Listener(relay, login=alice, source="127.0.0.3"))
+        with Listener(relay, login=alice, source="127.0.0.4") as third:
+            assert third.reply == 0xA4
+        assert stack.enter_context(Listener(relay, login=bob, source="127.0.0.2")).reply == 0
+        first.socket.close()
+        wait_until(lambda: Listener(relay, login=alice).reply == 0, "room for one more")
+
+
 def test_peers_that_wait_count_as_connections():
     with listening_relay({"limits": {"per_client": 3}}) as relay, Listener(relay) as listener:
         peers = [peer_at(listener.bound) for _ in range(3)]
