@@ -134,10 +134,12 @@ Verdict<> disconnect(int fd) {
 }
 
 /// Parks `fd` and hands `make_dial(parked)` to the worker. Fails with `outcome`, or with what kept it from
-/// that.
+/// that. Like connect_through() never inlined: a Dial has some kilobytes, and what the stack has grown by
+/// stays the process's, so a connect() should have no more of them on it than it needs, and none while it
+/// reads the rules.
 template <class MakeDial>
-Verdict<> park(int fd, const sys::Address& peer, int domain, bool is_direct, int outcome,
-               MakeDial make_dial) {
+[[gnu::noinline]] Verdict<> park(int fd, const sys::Address& peer, int domain, bool is_direct, int outcome,
+                                 MakeDial make_dial) {
     if (!sys::worker::ready()) return Verdict<>::fail(errno);
     auto parked = sys::Parked::park(fd, peer, domain);
     if (!parked) return Verdict<>::fail(errno);
@@ -182,7 +184,8 @@ private:
 /// By a number, or in a process, that we know nothing of.
 bool is_connected_already(int fd) noexcept { return sys::peer_address(fd).has_value(); }
 
-Verdict<> connect_through(int fd, const Kind& kind, const sys::Address& peer, const Route& route) {
+[[gnu::noinline]] Verdict<> connect_through(int fd, const Kind& kind, const sys::Address& peer,
+                                            const Route& route) {
     const int domain = kind.domain;
     if (!kind.is_closed && is_connected_already(fd))
         return Verdict<>::pass(); // 0 or EISCONN; the stream is the program's, not for a handshake

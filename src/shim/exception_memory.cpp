@@ -7,6 +7,8 @@
 // enough for one std::bad_alloc a thread on its way to becoming ENOMEM.
 #include "shim/memory.hpp"
 
+#include "sys/sparse.hpp"
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -21,7 +23,7 @@ static_assert(header_room % alignof(std::max_align_t) == 0);
 struct alignas(std::max_align_t) Place {
     std::array<std::byte, 512> octets;
 };
-constinit std::array<Place, 16> reserve{};
+SOCKSIFY_SPARSE(4) constinit std::array<Place, 16> reserve{};
 constinit std::array<std::atomic<bool>, reserve.size()> taken{};
 
 void* allocate(std::size_t size) noexcept {

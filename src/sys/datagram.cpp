@@ -5,6 +5,7 @@
 #include "sys/inherited_datagrams.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
+#include "sys/sparse.hpp"
 #include "sys/worker.hpp"
 
 #include <algorithm>
@@ -16,7 +17,7 @@ namespace socksify::sys {
 namespace {
 
 // By number. Apart from what is not zero at first: see fd_table.cpp.
-constinit std::array<Datagram*, FdMarks::capacity> slots{};
+SOCKSIFY_SPARSE(3) constinit std::array<Datagram*, FdMarks::capacity> slots{};
 
 } // namespace
 

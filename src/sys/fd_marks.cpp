@@ -1,7 +1,9 @@
 #include "sys/fd_marks.hpp"
 
+#include "sys/sparse.hpp"
+
 namespace socksify::sys {
 
-constinit FdMarks fd_marks;
+SOCKSIFY_SPARSE(1) constinit FdMarks fd_marks;
 
 } // namespace socksify::sys

@@ -6,6 +6,7 @@
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
+#include "sys/sparse.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -25,12 +26,12 @@ namespace {
 
 // By number. Apart from what is not zero at first, so that it takes no room in the file: .bss, of which only
 // pages that are written to are real. Plain pointers, atomic where they are touched: see FdMarks.
-constinit std::array<Socket*, FdMarks::capacity> slots{};
+SOCKSIFY_SPARSE(2) constinit std::array<Socket*, FdMarks::capacity> slots{};
 
 } // namespace
 
 struct SocketTable {
-    static constexpr std::size_t chunk_size = 16;
+    static constexpr std::size_t chunk_size = 4;
 
     std::atomic<int> end{0}; ///< above each number that there has ever been a socket for
     Mutex mutex{LockRank::descriptors};

@@ -10,10 +10,17 @@ namespace {
 
 using policy::ProxyStore;
 
-ProxyStore the_store() noexcept {
-    static constinit SharedBlock block("socksify-proxies", ProxyStore::octets_needed());
-    return content_of<ProxyStore>(block);
-}
+constinit SharedBlock block("socksify-proxies", ProxyStore::octets_needed());
+
+/// The store for one look into it, once in a process for most.
+struct Visit {
+    Visit() noexcept = default;
+    ~Visit() { block.let_pages_go(); }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+    ProxyStore store = content_of<ProxyStore>(block);
+};
 
 std::chrono::seconds wall_clock() noexcept {
     return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
@@ -22,7 +29,7 @@ std::chrono::seconds wall_clock() noexcept {
 } // namespace
 
 std::optional<policy::Learnt> look_up(const policy::Upstream& upstream) {
-    return the_store().find(policy::store_key(upstream), wall_clock());
+    return Visit().store.find(policy::store_key(upstream), wall_clock());
 }
 
 bool recall(const policy::Config& config, std::size_t upstream) {
@@ -38,8 +45,7 @@ void share(const policy::Config& config, std::size_t upstream) {
     if (config.learnt_by == policy::LearntBy::process) return;
     const auto learnt = upstreams::with_features(
         [&](const auto& cache) { return cache.learnt(upstream, upstreams::Clock::now()); });
-    auto store = the_store();
-    store.put(policy::store_key(config.upstreams[upstream]), learnt, wall_clock());
+    Visit().store.put(policy::store_key(config.upstreams[upstream]), learnt, wall_clock());
 }
 
 } // namespace socksify::sys::learnt

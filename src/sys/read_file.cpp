@@ -4,6 +4,9 @@
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
+#include <algorithm>
+#include <sys/stat.h>
+
 namespace socksify::sys {
 
 namespace {
@@ -32,12 +35,19 @@ std::optional<std::string> read_file(const std::string& path) {
         open_with_room([&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
     if (fd < 0) return {};
     std::string text;
-    char piece[4096];
     ssize_t size = 0;
     {
         const Closing closing(fd);
-        while ((size = real::read(fd, piece, sizeof piece)) > 0 && text.size() <= largest_file)
-            text.append(piece, static_cast<std::size_t>(size));
+        // Not by way of a buffer on the stack, which the program would keep for good.
+        struct stat status {};
+        if (fstat(fd, &status) == 0)
+            text.reserve(std::min(static_cast<std::size_t>(status.st_size), largest_file) + 1);
+        do {
+            const auto before = text.size();
+            text.resize(std::max(text.capacity(), before + 1));
+            size = real::read(fd, text.data() + before, text.size() - before);
+            text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+        } while (size > 0 && text.size() <= largest_file);
     }
     if (size < 0) return {};
     if (text.size() > largest_file) {

@@ -5,6 +5,7 @@
 // through. In a static program (SOCKSIFY_STATIC) there is nobody else: `real::close` is libc's.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -32,11 +33,17 @@ namespace detail {
 void first_call() noexcept;
 } // namespace detail
 
-template <class Signature>
+/// A name as a template's argument: a pointer to it in each object would be a relocation in every program.
+template <std::size_t size>
+struct Name {
+    // NOLINTNEXTLINE(google-explicit-constructor): its purpose
+    constexpr Name(const char (&text)[size]) noexcept { std::copy_n(text, size, octets); }
+    char octets[size];
+};
+
+template <class Signature, Name name>
 class Function {
 public:
-    constexpr explicit Function(const char* name) noexcept : name_(name) {}
-
     /// Also what makes `real::close(fd)` a call: of the function itself, with its own parameter types.
     operator Signature*() const noexcept { return get(); } // NOLINT(google-explicit-constructor): its purpose
 
@@ -46,7 +53,7 @@ public:
         auto* found = found_.load(std::memory_order_relaxed);
         if (found == nullptr) [[unlikely]] {
             const int kept = errno;
-            found = reinterpret_cast<Signature*>(dlsym(RTLD_NEXT, name_));
+            found = reinterpret_cast<Signature*>(dlsym(RTLD_NEXT, name.octets));
             found_.store(found, std::memory_order_relaxed);
             detail::first_call();
             errno = kept;
@@ -55,7 +62,6 @@ public:
     }
 
 private:
-    const char* name_;
     mutable std::atomic<Signature*> found_{nullptr};
 };
 
@@ -65,7 +71,7 @@ private:
 #ifdef SOCKSIFY_STATIC
 #define SOCKSIFY_REAL(name) inline constexpr auto* name = &::name;
 #else
-#define SOCKSIFY_REAL(name) inline constinit const Function<decltype(::name)> name{#name};
+#define SOCKSIFY_REAL(name) inline constinit const Function<decltype(::name), #name> name{};
 #endif
 SOCKSIFY_REAL(accept)
 SOCKSIFY_REAL(accept4)

@@ -47,15 +47,21 @@ private:
     std::string initial_;
 };
 
+/// As it is, if it can't be told. Like own_path() never inlined: what reads the rules would have a PATH_MAX
+/// more below it on the stack, which the program keeps for good.
+[[gnu::noinline]] std::string without_links(const char* path) {
+    char resolved[PATH_MAX];
+    return realpath(path, resolved) != nullptr ? resolved : path;
+}
+
 /// What a rule's `program` is compared with. Without /proc it is the path that the kernel was given, which
 /// may be a link to the file.
-std::string own_path() {
+[[gnu::noinline]] std::string own_path() {
     char path[PATH_MAX];
     const auto size = readlink("/proc/self/exe", path, sizeof path);
     if (size > 0) return std::string(path, static_cast<std::size_t>(size));
     const auto* given = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
-    if (given == nullptr) return {};
-    return realpath(given, path) != nullptr ? path : given;
+    return given != nullptr ? without_links(given) : std::string();
 }
 
 std::string user_file(const Environment& environment) {
@@ -159,8 +165,7 @@ Rules read_rules(const std::string& path) {
 
 Rules read_rules_file(const std::string& path) {
     auto rules = read_rules(path);
-    char resolved[PATH_MAX];
-    rules.file = realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+    rules.file = without_links(path.c_str());
     return rules;
 }
 

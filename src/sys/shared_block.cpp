@@ -89,4 +89,9 @@ void* SharedBlock::get(bool (*accept)(void* memory)) noexcept {
     return none;
 }
 
+void SharedBlock::let_pages_go() noexcept {
+    const KeepErrno keep;
+    if (void* memory = mapped_.load(std::memory_order_acquire)) madvise(memory, size_, MADV_DONTNEED);
+}
+
 } // namespace socksify::sys

@@ -20,6 +20,8 @@ public:
     /// The memory, zero-filled when new; null if there is none now. The first call maps it, and it stays for
     /// good. A file whose content `accept(memory)` does not take is not used. Keeps errno.
     void* get(bool (*accept)(void* memory)) noexcept;
+    /// Nobody needs it for a while: its pages are no longer counted as this process's. It stays mapped.
+    void let_pages_go() noexcept;
 
 private:
     const char* name_;
