@@ -5,10 +5,8 @@
 //     bench-client nonblocking HOST PORT COUNT           how long a non-blocking connect() takes to return
 //     bench-client pingpong HOST PORT COUNT              one octet there and back, on one connection
 //     bench-client send|receive HOST PORT MEBIOCTETS     in bulk, on one connection
-//     bench-client idle HOST PORT COUNT                  so many open connections; to the end of its standard
-//                                                        input
-//     bench-client memory HOST PORT                      private dirty memory after a connection, and after
-//     two
+//     bench-client idle HOST PORT COUNT                  so many open connections, until its input ends
+//     bench-client memory HOST PORT                      private dirty memory after one connection, and two
 //
 // HOST is an IPv4 address. With SOCKS=ADDRESS:PORT in its environment it speaks SOCKS5 itself, as plainly as
 // can be: "a client that speaks SOCKS itself". One line of JSON on standard output for each result; times in

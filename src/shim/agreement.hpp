@@ -1,11 +1,10 @@
 // What a listener of the program's has with a proxy: that it listens, and passes on who comes (doc/wire.md
 // §8).
 //
-//   make()     on the program's thread: BIND or LISTEN, as the proxy's feature list says, until it is
-//   answered serve()    from there on the worker carries it on:
+//   make()     on the program's thread: BIND or LISTEN, as the proxy's list says, until it is answered
+//   serve()    from there on the worker carries it on:
 //
-//     LISTEN   binding → bound → listening          notes come on the connection; each peer gets an
-//     Acceptance
+//     LISTEN   binding → bound → listening          notes come on the connection; each peer gets an Acceptance
 //                 ▲        └──┐       │
 //                 └─ pausing ◄┴───────┘             refused, or the connection has ended
 //     BIND        ▲        │  └→ awaiting → arrived    the connection is the peer's; another one for the next
