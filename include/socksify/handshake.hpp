@@ -12,6 +12,8 @@ enum class Exchange : std::uint8_t {
     command,               ///< the command alone
     features,              ///< LIST-FEATURES alone (a probe)
     features_then_command, ///< LIST-FEATURES with FLAG 01, and the command on the held connection
+    hold,         ///< LIST-FEATURES with FLAG 01: it is done when the connection waits for its command
+    held_command, ///< the command, on a connection on which `hold` was done
 };
 
 struct ClientPlan {
@@ -44,7 +46,7 @@ enum class Failure : std::uint8_t {
     token_refused,          ///< the same to a session's token
     features_refused,       ///< REP other than 0 to LIST-FEATURES
     features_not_a_list,    ///< REP 0, and then octets that are no FDL
-    not_held,               ///< the FDL came, but the connection was not held for the command
+    not_held,               ///< the FDL came, but the connection was not held for a command
     not_announced,          ///< the FDL came, and has no such command: nothing more is sent
     command_refused,        ///< REP other than 0: see `reply()`
     closed,                 ///< the server closed the connection before the handshake was over

@@ -227,6 +227,11 @@ private:
         add("sent", plan.handshake.pipelined ? "greeting to request in one send"
                                              : "one message after the other, as far as is known");
         json["pipelined"] = plan.handshake.pipelined;
+        if (plan.may_be_held)
+            add("held", "up to " + std::to_string(upstream.hold.most) +
+                            " connections ready, once the program connects often" +
+                            (upstream.hold.however_near ? "" : " and if the proxy is not near"));
+        json["may_be_held"] = plan.may_be_held;
         const std::string told = is_udp ? "UDP ASSOCIATE, and datagrams for " : "CONNECT to ";
         add("told", plan.resolve_first
                         ? told + "the address that this machine finds for " +

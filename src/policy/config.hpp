@@ -33,6 +33,13 @@ enum class FastOpen : std::uint8_t {
     off,
 };
 
+/// How many connections to an upstream are held ready, if its list says that it holds them, for a process
+/// that connects often.
+struct Hold {
+    unsigned most = 4;         ///< 0: "off"
+    bool however_near = false; ///< a number was given; "auto": where a round trip takes some time
+};
+
 /// What becomes of a name when the upstream takes addresses only.
 enum class WithoutNames : std::uint8_t { fail, resolve };
 
@@ -59,6 +66,7 @@ struct Upstream {
     std::chrono::seconds feature_lifetime{3'600}; ///< how long that list, or the lack of one, is believed
     Pipeline pipelining = Pipeline::automatic;
     FastOpen fast_open = FastOpen::automatic;
+    Hold hold;
     WithoutNames without_names = WithoutNames::fail;
     unsigned line = 0; ///< in the rules file; 0 if it came from a URL
 };

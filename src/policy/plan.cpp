@@ -56,6 +56,11 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
     const bool may_come_twice = command == Command::connect || command == Command::accept;
     plan.fast_open = plan.handshake.pipelined && upstream.fast_open == FastOpen::automatic &&
                      may_come_twice && features != nullptr && features->fast_open();
+    // A list that depends on the destination is asked for on the way to it, and not ahead of time. On this
+    // machine there is nothing to save.
+    plan.may_be_held = command == Command::connect && upstream.hold.most > 0 &&
+                       upstream.socket_path.empty() && features != nullptr && features->persistent() &&
+                       !features->depends_on(Scope::destination);
 
     const auto refuse = [&plan](int error) {
         plan.refusal = error;

@@ -24,6 +24,8 @@ struct Plan {
     bool only_ipv4 = false;
     /// What is pipelined may go with the SYN.
     bool fast_open = false;
+    /// Connections that the proxy holds may carry it: see shim/held.hpp.
+    bool may_be_held = false;
     /// Refers to the upstream's credentials.
     ClientPlan handshake;
 };

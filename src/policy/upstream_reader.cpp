@@ -14,6 +14,9 @@ constexpr std::array<std::string_view, 3> pipelining_words{"auto", "off", "alway
 static_assert(pipelining_words[static_cast<std::size_t>(Pipeline::always)] == "always");
 constexpr std::array<std::string_view, 2> fast_open_words{"auto", "off"};
 static_assert(fast_open_words[static_cast<std::size_t>(FastOpen::off)] == "off");
+enum class HoldWord : std::uint8_t { automatic, off };
+constexpr std::array<std::string_view, 2> hold_words{"auto", "off"};
+static_assert(hold_words[static_cast<std::size_t>(HoldWord::off)] == "off");
 constexpr std::array<std::string_view, 2> without_names_words{"fail", "resolve"};
 static_assert(without_names_words[static_cast<std::size_t>(WithoutNames::resolve)] == "resolve");
 
@@ -88,6 +91,7 @@ private:
         else if (key == "pipelining")
             assign(out_.pipelining, in_.read_word<Pipeline>(value, pipelining_words));
         else if (key == "fast_open") assign(out_.fast_open, in_.read_word<FastOpen>(value, fast_open_words));
+        else if (key == "hold") read_hold(value);
         else if (key == "without_names")
             assign(out_.without_names, in_.read_word<WithoutNames>(value, without_names_words));
     }
@@ -134,6 +138,14 @@ private:
             is_made_of(name.substr(0, 1), {digits}))
             return fail_secretly(node);
         out_.password_source.environment = name;
+    }
+    void read_hold(const Node& node) {
+        if (is_text(node)) {
+            const auto word = in_.read_word<HoldWord>(node, hold_words);
+            if (word) out_.hold = *word == HoldWord::off ? Hold{0} : Hold{};
+        } else if (const auto most = in_.read_whole(node, 1, 8)) {
+            out_.hold = {*most, true};
+        }
     }
     void read_lifetime(const Node& node) {
         constexpr unsigned a_year = 365 * 24 * 60 * 60;

@@ -11,7 +11,10 @@
 //   │                       of an OPEN SESSION: REP 0 → await_session → done
 //   └ else → send_list_features → await_features_reply ─ REP 0 → await_features ─ END ─┐
 //                                        └ else → failed                              │
-//     features → done;  features_then_command: held, and a command listed → send_command …, else → failed ◄─┘
+//     features → done;  held: hold → done, features_then_command, and a command listed → send_command …, else
+//     → failed ◄─┘
+//
+//   Exchange::held_command begins with send_command.
 //
 // A pipelined plan sends with the greeting what it would send next, up to the first command; where the
 // diagram has a send_ state for that, it goes on to the answer at once.
@@ -24,8 +27,9 @@
 namespace socksify {
 
 ClientHandshake::ClientHandshake(const ClientPlan& plan) : plan_(plan) {
+    if (plan_.exchange == Exchange::held_command) begin(State::send_command);
     // The rules and the FDL may have no method in common; NMETHODS 0 is no message.
-    if (plan_.methods.empty()) fail(Failure::no_acceptable_method);
+    else if (plan_.methods.empty()) fail(Failure::no_acceptable_method);
     else begin(State::send_greeting);
 }
 
@@ -100,7 +104,7 @@ void ClientHandshake::put_message(State state) {
     case State::send_password: out_.put(encode(PasswordRequest{plan_.username, plan_.password})); break;
     case State::send_token: out_.put(encode(TokenRequest{plan_.token})); break;
     case State::send_list_features: {
-        const bool hold = plan_.exchange == Exchange::features_then_command;
+        const bool hold = plan_.exchange != Exchange::features;
         out_.put(encode(
             Request{Command::list_features, hold ? flag_hold : std::uint8_t{0}, plan_.host_of_interest}));
         break;
@@ -228,7 +232,7 @@ void ClientHandshake::after_authentication() {
 void ClientHandshake::on_features_reply(const ReplyMessage& reply) {
     reply_ = reply;
     if (reply.reply != Reply::succeeded) return fail(Failure::features_refused);
-    held_ = plan_.exchange == Exchange::features_then_command && (reply.flag & flag_hold) != 0;
+    held_ = plan_.exchange != Exchange::features && (reply.flag & flag_hold) != 0;
     state_ = State::await_features;
 }
 
@@ -237,6 +241,7 @@ void ClientHandshake::on_features_complete() {
     has_features_ = true;
     if (plan_.exchange == Exchange::features) return begin(State::done);
     if (!held_) return fail(Failure::not_held);
+    if (plan_.exchange == Exchange::hold) return begin(State::done);
     if (!settle_on_command()) return fail(Failure::not_announced);
     begin(State::send_command);
 }

@@ -1,5 +1,6 @@
 #include "shim/dial.hpp"
 
+#include "shim/held.hpp"
 #include "shim/probe.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/learnt.hpp"
@@ -154,7 +155,9 @@ void Dial::end(int error) {
     // What the kernel leaves behind after a failed connect(): a socket that can be connected again.
     if (error != 0 && carrier_.domain != own_domain_) change_family(own_domain_);
     else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
-    if (purpose_ == Purpose::probe || !log::enabled(Level::info)) return;
+    if (error == 0 && may_be_held_)
+        held::connected(rules_, {upstream_, carrier_.fd, own_domain_, plan_, fast_open_, is_on_held()});
+    if (purpose_ == Purpose::probe || purpose_ == Purpose::hold || !log::enabled(Level::info)) return;
     if (error == 0)
         log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(), done_by(),
                   purpose_ == Purpose::direct ? "" : config().name.c_str(), milliseconds_since(started_));
@@ -172,6 +175,7 @@ const char* Dial::done_by() const noexcept {
     case Purpose::accept: return "accepted via ";
     case Purpose::connect:
     case Purpose::associate:
+    case Purpose::hold:
     case Purpose::probe: break;
     }
     return "connected via ";
@@ -237,6 +241,7 @@ void Dial::try_next_upstream() {
 }
 
 void Dial::upstream_failed(int error) {
+    if (purpose_ == Purpose::hold) return end(error); // the program is told nothing, and nothing follows
     upstreams::mark_down(upstream_);
     give_claim_back();
     error_ = error;
@@ -246,8 +251,7 @@ void Dial::upstream_failed(int error) {
 
 void Dial::try_next_address() {
     if (next_address_ == address_count_) return upstream_failed(error_);
-    if (purpose_ != Purpose::direct && !(purpose_ == Purpose::probe ? make_probe_plan() : make_plan()))
-        return;
+    if (!plan_attempt() || take_held()) return;
     const auto& to = address(next_address_++);
     const auto timeout = purpose_ == Purpose::direct ? std::chrono::minutes(2) : config().connect_timeout;
     deadline_ = Clock::now() + timeout;
@@ -315,12 +319,17 @@ int Dial::connect_with_messages(const sys::Address& to) {
 bool Dial::change_family(int domain) {
     const int other = sys::open_like(carrier_.fd, domain);
     if (other < 0) return false;
+    return replace_socket(carrier_.parked ? sys::make_internal(other) : other, domain);
+}
+
+/// `other`, which is ours, takes the place of the socket.
+bool Dial::replace_socket(int other, int domain) {
     if (carrier_.parked) {
-        carrier_.fd = sys::make_internal(other);
-        carrier_.parked->replace_hidden(carrier_.fd);
+        carrier_.fd = other;
+        carrier_.parked->replace_hidden(other);
     } else {
         const bool replaced = sys::replace_description(other, carrier_.fd);
-        real::close(other);
+        sys::close_internal(other);
         if (!replaced) return false;
     }
     carrier_.domain = domain;
@@ -420,6 +429,7 @@ Dial::Wait Dial::shake() {
 
 void Dial::on_silence() {
     const auto phase = handshake_->phase();
+    if (is_on_held() && !is_acknowledged_) return on_held_silence();
     log::line(Level::info, "%s: no answer to the %s", config().name.c_str(), name_of(phase));
     // Silence on LIST-FEATURES is one of the ways to have none; and a list may have come whole but for the
     // rest of its END.
@@ -427,7 +437,7 @@ void Dial::on_silence() {
     const bool got_reply = phase == Phase::features && handshake_->failure() != Failure::closed;
     if (purpose_ == Purpose::probe && plan_.pipelined && !got_reply) return on_question_shaken(true);
     if (phase == Phase::features) return;
-    if (plan_.pipelined) return try_sequentially();
+    if (plan_.pipelined && !is_on_held() && purpose_ != Purpose::hold) return try_sequentially();
     handshake_.reset();
     if (phase == Phase::command) return end(ETIMEDOUT);
     disconnect();
@@ -444,6 +454,7 @@ void Dial::try_this_address_again() {
 /// Another proxy may have taken the place of the one that took it: then a destination that is slow to answer
 /// is tried twice rather than that one waited for.
 Dial::Clock::duration Dial::patience_for_reply() const {
+    if (is_on_held()) return patience_on_held();
     return is_trial_ ? std::min(config().discover_timeout, config().handshake_timeout)
                      : config().handshake_timeout;
 }
@@ -456,13 +467,16 @@ void Dial::try_sequentially() {
 }
 
 void Dial::on_shaken() {
+    if (purpose_ == Purpose::hold) return on_hold_shaken();
     if (purpose_ == Purpose::probe) {
         if (handshake_->failure() != Failure::none)
             log::line(Level::info, "%s: %s", config().name.c_str(), name_of(handshake_->failure()));
         return on_question_shaken(false);
     }
-    if (!awaits_peer_) learn();
     const auto failure = handshake_->failure();
+    if (is_on_held() && (failure == Failure::closed || failure == Failure::malformed))
+        return try_without_held();
+    if (!awaits_peer_) learn();
     // Pipelined, it got no such answer in that time.
     const bool came_soon = Clock::now() < deadline_ - config().handshake_timeout + config().discover_timeout;
     if (sequentially_ && came_soon && (failure == Failure::none || failure == Failure::command_refused))
@@ -505,6 +519,7 @@ void Dial::on_shaken() {
                       config().name.c_str());
             upstreams::with_features([&](auto& cache) { cache.forget(upstream_, Clock::now()); });
             sys::learnt::share(rules_.config, upstream_);
+            held::give_up(upstream_);
             plainly_ = true;
         }
         try_this_address_again();

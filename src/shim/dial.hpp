@@ -46,6 +46,7 @@ public:
         bind,   ///< for one peer: the same, BIND before LISTEN
         accept, ///< ACCEPT of a peer; `destination` is that peer, for the log. See `accept_peer`
         probe,  ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
+        hold,   ///< a connection to the first of `upstreams` that waits for its command: see held.hpp
     };
     /// How a probe asks. It begins pipelined, to see whether the proxy takes that, and goes on to the next
     /// where the answer leaves something open (doc/wire.md, "Pipelining").
@@ -93,6 +94,14 @@ public:
         question_ = question;
     }
 
+    /// Of Purpose::hold: goes like this plan of a connect() through the same upstream.
+    void adopt_plan(const ClientPlan& plan, bool fast_open) noexcept {
+        plan_ = plan;
+        plan_.exchange = Exchange::hold;
+        plan_.host_of_interest = {};
+        fast_open_ = fast_open;
+    }
+
     /// Once over: 0, or the errno for the program.
     [[nodiscard]] int error() const noexcept { return error_; }
     [[nodiscard]] bool has_failed() const noexcept { return state_ == State::over && error_ != 0; }
@@ -127,6 +136,12 @@ private:
     void on_question_shaken(bool silent);
     void ask_again(Question question);
     void try_sequentially();
+    bool take_held();
+    [[nodiscard]] bool is_on_held() const noexcept { return plan_.exchange == Exchange::held_command; }
+    void try_without_held();
+    void on_held_silence();
+    [[nodiscard]] Clock::duration patience_on_held() const;
+    void on_hold_shaken();
     [[nodiscard]] Clock::duration patience_for_reply() const;
     void try_this_address_again();
     void start_probe_if_claimed();
@@ -142,6 +157,7 @@ private:
         return purpose_ == Purpose::listen || purpose_ == Purpose::bind;
     }
     [[nodiscard]] const char* done_by() const noexcept;
+    bool plan_attempt();
     bool make_plan();
     void set_datagram_source();
     bool make_probe_plan();
@@ -151,6 +167,7 @@ private:
     [[nodiscard]] int connect_without_waiting(const sys::Address& to) const;
     int connect_with_messages(const sys::Address& to);
     bool change_family(int domain);
+    bool replace_socket(int other, int domain);
     void learn();
     void learn_of_pipelining(policy::Pipelining seen, Method method);
     void give_claim_back();
@@ -195,7 +212,10 @@ private:
     bool as_ipv4_ =
         false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is
     bool awaits_peer_ = false;
-    bool postponed_ = false; // a name must be looked up, and this is no time to block
+    bool may_be_held_ = false;     // connections that the proxy holds may carry it
+    bool held_has_failed_ = false; // one did, and it was of no use
+    bool is_acknowledged_ = false; // what was sent on one has arrived
+    bool postponed_ = false;       // a name must be looked up, and this is no time to block
     int error_ = 0;
     Clock::time_point started_ = Clock::now();
     Clock::time_point deadline_{};

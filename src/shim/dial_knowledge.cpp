@@ -1,6 +1,7 @@
 // What a Dial knows of its proxy: what it asks the feature cache before a connection, and tells it after.
 #include "shim/dial.hpp"
 
+#include "shim/held.hpp"
 #include "socksify/listen.hpp"
 #include "sys/learnt.hpp"
 #include "sys/log.hpp"
@@ -36,9 +37,25 @@ Dial::Requests Dial::requests() const {
     }
     case Purpose::connect:
     case Purpose::direct:
+    case Purpose::hold:
     case Purpose::probe: break;
     }
     return {{Command::connect, 0, destination_}};
+}
+
+/// What to say; false if that ends the matter.
+bool Dial::plan_attempt() {
+    switch (purpose_) {
+    case Purpose::direct: // nothing
+    case Purpose::hold: return true;
+    case Purpose::probe: return make_probe_plan();
+    case Purpose::connect:
+    case Purpose::associate:
+    case Purpose::listen:
+    case Purpose::bind:
+    case Purpose::accept: break;
+    }
+    return make_plan();
 }
 
 bool Dial::make_plan() {
@@ -111,6 +128,7 @@ bool Dial::make_plan() {
     plan_.flag = request.flag;
     plan_.otherwise = otherwise;
     fast_open_ = plan.fast_open;
+    may_be_held_ = plan.may_be_held && !held::is_given_up(upstream_);
     is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
                 (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
     if (associates) set_datagram_source();
@@ -169,6 +187,7 @@ void Dial::learn() {
         if (no_features) cache.remember_none(upstream_, Clock::now(), config().feature_lifetime);
         else cache.remember(upstream_, at, std::move(list), Clock::now(), config().feature_lifetime);
     });
+    held::begin_anew(upstream_);
     sys::learnt::share(rules_.config, upstream_);
     claim_.reset();
 }

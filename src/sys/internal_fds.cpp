@@ -76,26 +76,30 @@ constinit OwnDescriptor* first_own = nullptr; // under own_mutex
 
 } // namespace
 
-void OwnDescriptor::reset(int fd) noexcept {
-    const int former = fd_;
-    {
-        const std::lock_guard lock(own_mutex);
-        if (former >= 0) {
-            (before_ != nullptr ? before_->next_ : first_own) = next_;
-            if (next_ != nullptr) next_->before_ = before_;
-        }
-        fd_ = fd;
-        if (fd >= 0) {
-            next_ = first_own;
-            before_ = nullptr;
-            if (next_ != nullptr) next_->before_ = this;
-            first_own = this;
-        }
+int OwnDescriptor::exchange(int fd) noexcept {
+    const std::lock_guard lock(own_mutex);
+    const int former = std::exchange(fd_, fd);
+    if (former >= 0) {
+        (before_ != nullptr ? before_->next_ : first_own) = next_;
+        if (next_ != nullptr) next_->before_ = before_;
     }
+    if (fd >= 0) {
+        next_ = first_own;
+        before_ = nullptr;
+        if (next_ != nullptr) next_->before_ = this;
+        first_own = this;
+    }
+    return former;
+}
+
+void OwnDescriptor::reset(int fd) noexcept {
+    const int former = exchange(fd);
     if (fd >= 0) at_fork_in_child(close_in_child);
     const KeepErrno keep;
     close_internal(former);
 }
+
+int OwnDescriptor::release() noexcept { return exchange(-1); }
 
 void OwnDescriptor::close_in_child() {
     for (auto* own = std::exchange(first_own, nullptr); own != nullptr; own = own->next_)

@@ -54,10 +54,13 @@ public:
 
     /// Ends the one that it has, and takes `fd`, which is internal, or -1 for none.
     void reset(int fd = -1) noexcept;
+    /// Gives it up, open as it is, to a new owner; -1 if there is none.
+    [[nodiscard]] int release() noexcept;
     [[nodiscard]] int get() const noexcept { return fd_; }
 
 private:
     static void close_in_child();
+    int exchange(int fd) noexcept;
 
     int fd_ = -1;
     OwnDescriptor* next_ = nullptr; // of all that have one

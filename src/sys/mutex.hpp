@@ -43,6 +43,7 @@ enum class LockRank : unsigned {
     datagrams,
     features,
     upstreams,
+    held,
     worker,
     own_descriptors,
     limit,

@@ -27,6 +27,7 @@ import cases_connect
 import cases_dns
 import cases_faults
 import cases_features
+import cases_held
 import cases_life
 import cases_listening
 import cases_names
@@ -45,6 +46,7 @@ CASES = [
     *cases_connect.CASES,
     *cases_dns.CASES,
     *cases_features.CASES,
+    *cases_held.CASES,
     *cases_names.CASES,
     *cases_refused.CASES,
     *cases_life.CASES,

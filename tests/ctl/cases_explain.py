@@ -134,6 +134,8 @@ def ask(place: Place) -> None:
     equal(answer([b"\x02\x01\x00"], without_names="resolve")["resolved_here"], True)
     equal(answer([b"\x04\x02\x00"])["errno"], "EOPNOTSUPP")
     equal(answer([b"\x01\x04\x00"])["errno"], "EOPNOTSUPP")
+    holds = b"\x04\x01\x00\x04\x10\x01\x01"
+    equal([answer([holds])["may_be_held"], answer([holds], hold="off")["may_be_held"]], [True, False])
 
 
 @case

@@ -100,6 +100,8 @@ TEST_CASE("an upstream that says nothing has the defaults") {
     CHECK(a.discover_timeout == 3s);
     CHECK(a.feature_lifetime == 1h);
     CHECK(a.without_names == WithoutNames::fail);
+    CHECK(a.hold.most == 4);
+    CHECK_FALSE(a.hold.however_near);
     CHECK(config.otherwise.kind == Action::Kind::via);
     CHECK(config.otherwise.upstreams == std::vector<std::size_t>{0});
     CHECK(config.loopback == Loopback::direct);
@@ -114,8 +116,9 @@ TEST_CASE("each key reaches its field") {
         "$schema": "x",
         "upstreams": {"a": {"url": "socks5h://192.0.2.1:1081", "username": "u", "password_env": "PW_1", "discover": "inline",
             "connect_timeout": 0.25, "handshake_timeout": 3600, "discover_timeout": 1e-3, "feature_lifetime": 60,
-            "without_names": "resolve"},
-          "b": {"url": "socks5://[2001:db8::1]:1/", "username": "u", "password_file": "/p", "discover": "off"}},
+            "without_names": "resolve", "hold": 2},
+          "b": {"url": "socks5://[2001:db8::1]:1/", "username": "u", "password_file": "/p", "discover": "off",
+            "hold": "off"}},
         "rules": [
           {"destination": "x.example", "port": 1, "operation": "bind", "protocol": "udp", "program": "p", "comment": "why",
            "route": ["b", "a"]}],
@@ -132,12 +135,15 @@ TEST_CASE("each key reaches its field") {
     CHECK(a.discover_timeout == 1ms);
     CHECK(a.feature_lifetime == 60s);
     CHECK(a.without_names == WithoutNames::resolve);
+    CHECK(a.hold.most == 2);
+    CHECK(a.hold.however_near);
     CHECK(a.line == 3);
     const auto& b = config.upstreams.at(1);
     CHECK(b.host.text() == "2001:db8::1");
     CHECK(b.port == 1);
     CHECK(b.password_source.file == "/p");
     CHECK(b.discover == Discover::off);
+    CHECK(b.hold.most == 0);
     const auto& rule = config.rules.at(0);
     CHECK(rule.destinations.size() == 1);
     CHECK(rule.ports.at(0).first == 1);
@@ -146,7 +152,7 @@ TEST_CASE("each key reaches its field") {
     CHECK(rule.programs == std::vector<std::string>{"p"});
     CHECK(rule.comment == "why");
     CHECK(rule.action.upstreams == std::vector<std::size_t>{1, 0});
-    CHECK(rule.line == 8);
+    CHECK(rule.line == 9);
     CHECK(config.otherwise.kind == Action::Kind::block);
     CHECK(config.loopback == Loopback::rules);
     CHECK(config.dns == Dns::all);
@@ -171,6 +177,15 @@ TEST_CASE("a misspelt key is named with its line and the right spelling") {
     CHECK(error.text("socksify.json") ==
           "socksify.json:3:6: rules[0].prot: found an unknown key; allowed: destination, port, "
           "operation, protocol, program, route, comment; did you mean \"port\"?");
+}
+
+TEST_CASE("what is held ready is a word or a number within bounds") {
+    for (const auto* const wrong : {"0", "9", "1.5", "-1", "true", "\"4\"", "\"on\"", "null"})
+        CHECK_FALSE(parse_config("{" + std::string(R"("upstreams": {"a": {"url": "socks5://x", "hold": )") +
+                                 wrong + "}}}"));
+    for (const auto* const right : {"1", "8", "\"auto\"", "\"off\""})
+        CHECK(parse_config("{" + std::string(R"("upstreams": {"a": {"url": "socks5://x", "hold": )") + right +
+                           "}}}"));
 }
 
 TEST_CASE("guesses ignore case and hyphens, and stay silent when nothing is near") {
@@ -500,6 +515,8 @@ TEST_CASE("the stated defaults are the ones that apply") {
     CHECK(a.discover_timeout == b.discover_timeout);
     CHECK(a.feature_lifetime == b.feature_lifetime);
     CHECK(a.without_names == b.without_names);
+    CHECK(a.hold.most == b.hold.most);
+    CHECK(a.hold.however_near == b.hold.however_near);
 }
 
 TEST_CASE("every example is right") {

@@ -208,6 +208,52 @@ TEST_CASE("a held connection carries the command after the list: three round tri
     }
 }
 
+TEST_CASE("to hold is done with the list, and the command alone follows: one round trip") {
+    auto proxy = listing_proxy();
+    proxy.first_data = octets("01 02 03");
+    for (const std::size_t piece : {all_at_once, std::size_t{1}, std::size_t{4}}) {
+        Served served(proxy);
+        ClientHandshake hold(plan_for(Exchange::hold));
+        CHECK(join(hold, served, piece).round_trips == 2);
+        REQUIRE(is_done(hold));
+        CHECK(hold.phase() == Phase::over);
+        CHECK(hold.take_features() == proxy.features);
+
+        ClientHandshake command(plan_for(Exchange::held_command));
+        CHECK(command.phase() == Phase::command);
+        CHECK(join(command, served, piece).round_trips == 1);
+        REQUIRE(is_done(command));
+        CHECK(served.outbox == proxy.first_data);
+        REQUIRE(served.requests.size() == 2);
+        CHECK(served.requests[0].flag == flag_hold);
+        CHECK(served.requests[1].flag == 0);
+        CHECK(served.requests[1].destination == destination);
+    }
+}
+
+TEST_CASE("to hold takes one round trip where messages may be sent ahead") {
+    auto plan = with_password(plan_for(Exchange::hold));
+    plan.methods = {Method::password};
+    plan.pipelined = true;
+    auto proxy = listing_proxy();
+    proxy.methods = {Method::password};
+    proxy.username = "me";
+    proxy.password = "secret";
+    Served served(proxy);
+    ClientHandshake hold(plan);
+    CHECK(join(hold, served).round_trips == 1);
+    CHECK(is_done(hold));
+}
+
+TEST_CASE("a connection that is not held can't be held ready") {
+    auto proxy = listing_proxy();
+    proxy.holds = false;
+    ClientHandshake client(plan_for(Exchange::hold));
+    Served served(proxy);
+    join(client, served);
+    CHECK(client.failure() == Failure::not_held);
+}
+
 TEST_CASE("a connection that is not held still brings the list") {
     auto proxy = listing_proxy();
     proxy.holds = false;
@@ -243,7 +289,7 @@ TEST_CASE("the ways to say that there is no LIST-FEATURES") {
              Way{"05 00 00 01 00 00 00 00 00 00 48 54 54 50", Failure::features_not_a_list},
              Way{"48 54 54 50 2f 31 2e 31 20 34 30 30", Failure::malformed},
          }) {
-        for (const auto exchange : {Exchange::features, Exchange::features_then_command}) {
+        for (const auto exchange : {Exchange::features, Exchange::features_then_command, Exchange::hold}) {
             INFO("answer: ", way.answer);
             const auto client = told(plan_for(exchange), {no_auth, way.answer});
             CHECK(client.failure() == way.failure);

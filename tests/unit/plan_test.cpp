@@ -3,6 +3,7 @@
 
 #include "doctest/doctest.h"
 
+#include <array>
 #include <cerrno>
 
 using namespace socksify;
@@ -170,6 +171,29 @@ TEST_CASE("a list that holds for one method only has that one offered") {
     const auto plan = make_plan(upstream_with_password(), {}, Command::connect, to("a:1"), Method::password);
     CHECK(plan.handshake.methods.size() == 1);
     CHECK(plan.handshake.methods.contains(Method::password));
+}
+
+TEST_CASE("a held connection carries a CONNECT, if the list announces that and does not depend on where to") {
+    const auto announcing = [](bool by_destination) {
+        FeatureList list;
+        list.add(Tag::command, 0x10, Bytes(std::array<std::uint8_t, 1>{1}));
+        if (by_destination) list.add(Tag::fdl, subtag_scope, Bytes(std::array<std::uint8_t, 1>{3}));
+        return Knowledge{Known::listed, std::make_shared<const FeatureList>(std::move(list))};
+    };
+    const auto holds = announcing(false);
+    CHECK(plan_for("a:1", holds).may_be_held);
+    CHECK_FALSE(plan_for("a:1", {}).may_be_held);
+    CHECK_FALSE(plan_for("a:1", listing({{Tag::command, 0x10}})).may_be_held);
+    CHECK_FALSE(plan_for("a:1", announcing(true)).may_be_held);
+    CHECK_FALSE(make_plan({}, holds, Command::udp_associate, to("a:1")).may_be_held);
+    CHECK_FALSE(make_plan({}, holds, Command::bind, to("a:1")).may_be_held);
+    Upstream upstream;
+    upstream.hold = {0, false};
+    CHECK_FALSE(plan_for("a:1", holds, upstream).may_be_held);
+    upstream.hold = {1, true};
+    CHECK(plan_for("a:1", holds, upstream).may_be_held);
+    upstream.socket_path = "/run/proxy";
+    CHECK_FALSE(plan_for("a:1", holds, upstream).may_be_held);
 }
 
 TEST_CASE("a proxy that is known to hold connections is asked on the program's own") {

@@ -32,6 +32,8 @@ REFUSED = {
     "two passwords": {"upstreams": {"a": {**PROXY, "username": "u", "password": "p", "password_env": "P"}}},
     "a timeout of 0": {"upstreams": {"a": {**PROXY, "connect_timeout": 0}}},
     "a fraction of a lifetime": {"upstreams": {"a": {**PROXY, "feature_lifetime": 1.5}}},
+    "a word for what is held": {"upstreams": {"a": {**PROXY, "hold": "on"}}},
+    "too many held": {"upstreams": {"a": {**PROXY, "hold": 9}}},
     "no route": {"rules": [{"port": 1}], "default": "direct"},
     "an empty list": {"rules": [{"port": [], "route": "direct"}], "default": "direct"},
     "a port beyond 65535": {"rules": [{"port": 65536, "route": "direct"}], "default": "direct"},

@@ -1,0 +1,62 @@
+// A Dial that takes a connection which the proxy holds (held.hpp), and one that makes such a connection.
+#include "shim/dial.hpp"
+
+#include "shim/held.hpp"
+#include "sys/fd_marks.hpp"
+#include "sys/log.hpp"
+#include "sys/untouched_socket.hpp"
+
+#include <algorithm>
+
+namespace socksify::shim {
+
+namespace log = sys::log;
+using log::Level;
+
+/// Where one is ready, nothing but the request has to be said.
+bool Dial::take_held() {
+    const bool is_first_try = next_address_ == 0 && !held_has_failed_ && carrier_.domain == own_domain_;
+    if (!held::any() || !may_be_held_ || !is_first_try) return false;
+    // Another number with the same socket would keep it; a parked one's are known, and all are moved.
+    if (!carrier_.parked && sys::fd_marks.has(carrier_.fd, sys::FdMarks::shared)) return false;
+    const auto held = held::take(upstream_, own_domain_, carrier_.fd, carrier_.flags);
+    if (!held || !replace_socket(held->fd, held->domain)) return false;
+    ++next_address_;
+    touched_ = true;
+    plan_.exchange = Exchange::held_command;
+    handshake_.emplace(plan_);
+    deadline_ = Clock::now() + config().handshake_timeout;
+    state_ = State::shaking;
+    return true;
+}
+
+/// The proxy has ended it meanwhile, or is gone: the request can't have come far.
+void Dial::try_without_held() {
+    log::line(Level::info, "%s: no answer on the held connection; trying on a fresh one",
+              config().name.c_str());
+    held::broke(upstream_);
+    held_has_failed_ = true;
+    try_this_address_again();
+}
+
+/// For the request to be acknowledged. A path that has forgotten the connection (a NAT, a machine that was
+/// asleep) says nothing.
+Dial::Clock::duration Dial::patience_on_held() const {
+    return std::min<Clock::duration>(std::chrono::seconds(1), config().handshake_timeout);
+}
+
+void Dial::on_held_silence() {
+    is_acknowledged_ = sys::is_acknowledged(carrier_.fd);
+    if (!is_acknowledged_) return try_without_held();
+    deadline_ = Clock::now() + config().handshake_timeout; // it is the destination that is slow
+}
+
+/// The list that has come on the way is newer than the one that led here.
+void Dial::on_hold_shaken() {
+    const auto failure = handshake_->failure();
+    if (handshake_->has_features() && !held::is_given_up(upstream_)) learn();
+    if (failure == Failure::none) return end(0);
+    end(failure == Failure::not_held ? EOPNOTSUPP : ECONNABORTED);
+}
+
+} // namespace socksify::shim
