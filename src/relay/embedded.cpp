@@ -74,7 +74,7 @@ void let_go_of_others(Fd& first, Fd& second) {
 void serve(Config config, Fd listener, const Fd& watched) {
     const Endpoint wanted = config.listen.front();
     const auto limits = config.limits;
-    asio::io_context io(1);
+    asio::io_context io(one_thread);
     Server server(io, std::move(config));
     raise_descriptor_limit(server.log(), limits);
     server.add_listener(std::move(listener), wanted);

@@ -32,6 +32,9 @@ using ErrorCode = asio::error_code;
 template <class Value = void>
 using Task = asio::awaitable<Value, Executor>;
 
+/// For an io_context whose sockets and timers are one thread's, as here; others only post to it.
+inline constexpr int one_thread = ASIO_CONCURRENCY_HINT_UNSAFE_IO;
+
 /// Completion token: `co_await` the operation, its error goes to `error`.
 inline auto into(ErrorCode& error) { return asio::redirect_error(asio::use_awaitable_t<Executor>{}, error); }
 

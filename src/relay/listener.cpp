@@ -14,6 +14,11 @@ using namespace std::chrono_literals;
 constexpr auto pause_time = 100ms;
 constexpr auto quiet_time = 10s;
 
+/// There was one, and it is gone, or somebody else's.
+bool goes_by(int error) noexcept {
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == ECONNABORTED;
+}
+
 } // namespace
 
 tl::expected<Fd, std::string> open_listener(const Endpoint& address, bool fast_open) {
@@ -76,12 +81,27 @@ Task<> Listener::accept() {
             co_await context_.limits.wait_for_room();
             continue;
         }
+        // Asio would look for another one at once, and an accept() in vain is as dear as one that is not.
         ErrorCode error;
-        Socket client(context_.io.get_executor());
+        co_await acceptor_.async_wait(Acceptor::wait_read, into(error));
+        if (!acceptor_.is_open()) break;
         Tcp::endpoint address;
-        co_await acceptor_.async_accept(client, address, into(error));
-        if (!error) take(std::move(client), from_asio(address));
-        else if (acceptor_.is_open() && error != asio::error::connection_aborted) co_await pause(error);
+        auto size = static_cast<socklen_t>(address.capacity());
+        Fd fd(::accept4(acceptor_.native_handle(), address.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (!fd) {
+            error.assign(errno, asio::system_category());
+            if (!goes_by(errno)) co_await pause(error);
+            continue;
+        }
+        address.resize(size);
+        Socket client(context_.io.get_executor());
+        client.assign(address.protocol(), fd.get(), error);
+        if (error) {
+            co_await pause(error);
+            continue;
+        }
+        fd.release();
+        take(std::move(client), from_asio(address));
     }
 }
 

@@ -74,7 +74,7 @@ int serve(const Options& options) {
         return 1;
     }
     const auto limits = config->limits;
-    asio::io_context io(1);
+    asio::io_context io(one_thread);
     Server server(io, std::move(*config));
     raise_descriptor_limit(server.log(), limits);
     Service service(io, server);

@@ -1,9 +1,21 @@
 #include "relay/race.hpp"
 
+#include "relay/fd.hpp"
+
 #include <cerrno>
+#include <poll.h>
 #include <sys/socket.h>
 
 namespace socksify::relay {
+namespace {
+
+/// The other side is this host, most likely: it has answered before connect() returned.
+bool stands_already(int fd) noexcept {
+    pollfd one{fd, POLLOUT, 0};
+    return ::poll(&one, 1, 0) == 1 && one.revents == POLLOUT;
+}
+
+} // namespace
 
 int more_telling(int a, int b) noexcept {
     const auto rank = [](int error) {
@@ -46,27 +58,29 @@ Task<tl::expected<Socket, int>> Race::run(Executor executor, std::vector<Tcp::en
 
 Task<tl::expected<Socket, int>> Race::run_alone(Executor executor, Tcp::endpoint address,
                                                 Clock::time_point deadline) {
+    Fd fd(::socket(address.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) co_return tl::unexpected(errno);
+    const bool stands = ::connect(fd.get(), address.data(), static_cast<socklen_t>(address.size())) == 0;
+    if (!stands && errno != EINPROGRESS) co_return tl::unexpected(errno);
     ErrorCode error;
     const auto socket = std::make_shared<Socket>(executor);
-    socket->open(address.protocol(), error);
-    if (!error) socket->native_non_blocking(true, error);
+    socket->assign(address.protocol(), fd.get(), error);
     if (error) co_return tl::unexpected(error.value());
-    const int fd = socket->native_handle();
-    if (::connect(fd, address.data(), static_cast<socklen_t>(address.size())) != 0) {
-        if (errno != EINPROGRESS) co_return tl::unexpected(errno);
-        Timer patience(executor, deadline);
-        patience.async_wait([weak = std::weak_ptr(socket)](const ErrorCode& aborted) {
-            ErrorCode ignored;
-            if (const auto late = weak.lock(); late && !aborted) late->close(ignored);
-        });
-        co_await socket->async_wait(Socket::wait_write, into(error));
-        if (!socket->is_open()) co_return tl::unexpected(ETIMEDOUT);
-        if (error) co_return tl::unexpected(error.value());
-        int result = 0;
-        socklen_t size = sizeof result;
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size) != 0) result = errno;
-        if (result != 0) co_return tl::unexpected(result);
-    }
+    fd.release();
+    if (stands || stands_already(socket->native_handle())) co_return std::move(*socket);
+
+    Timer patience(executor, deadline);
+    patience.async_wait([weak = std::weak_ptr(socket)](const ErrorCode& aborted) {
+        ErrorCode ignored;
+        if (const auto late = weak.lock(); late && !aborted) late->close(ignored);
+    });
+    co_await socket->async_wait(Socket::wait_write, into(error));
+    if (!socket->is_open()) co_return tl::unexpected(ETIMEDOUT);
+    if (error) co_return tl::unexpected(error.value());
+    int result = 0;
+    socklen_t size = sizeof result;
+    if (getsockopt(socket->native_handle(), SOL_SOCKET, SO_ERROR, &result, &size) != 0) result = errno;
+    if (result != 0) co_return tl::unexpected(result);
     co_return std::move(*socket);
 }
 

@@ -412,6 +412,12 @@ Task<bool> Session::read_more() {
     std::copy(in_.begin() + static_cast<std::ptrdiff_t>(begin_),
               in_.begin() + static_cast<std::ptrdiff_t>(end_), in_.begin());
     end_ -= std::exchange(begin_, 0);
+    // A client that speaks first has done so by now, most of the time.
+    const auto size = ::recv(client_.native_handle(), in_.data() + end_, in_.size() - end_, MSG_DONTWAIT);
+    if (size > 0) {
+        end_ += static_cast<std::size_t>(size);
+        co_return true;
+    }
     ErrorCode error;
     end_ += co_await client_.async_read_some(asio::buffer(in_.data() + end_, in_.size() - end_), into(error));
     co_return !error;
