@@ -1,6 +1,7 @@
 // Octets in, octets out: the vocabulary that every codec on this floor shares.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -56,12 +57,12 @@ class Message {
 public:
     constexpr Message() noexcept {
         if (std::is_constant_evaluated()) octets_.fill(0);
+        else std::memset(octets_.data(), 0, few); // which are copied whatever is in them
     }
-    constexpr Message(const Message& other) noexcept : Message() { put(other); }
+    constexpr Message(const Message& other) noexcept : Message() { copy(other); }
     constexpr Message& operator=(const Message& other) noexcept {
-        if (this == &other) return *this;
-        clear();
-        return put(other);
+        if (this != &other) copy(other);
+        return *this;
     }
     ~Message() = default;
 
@@ -85,6 +86,11 @@ public:
         return *this;
     }
     constexpr void clear() noexcept { size_ = 0; }
+    /// Takes the first `octets`, of which there are so many, away.
+    void drop_front(std::size_t octets) noexcept {
+        size_ -= octets;
+        std::memmove(octets_.data(), octets_.data() + octets, size_);
+    }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
     [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
@@ -94,6 +100,19 @@ public:
     constexpr operator Bytes() const noexcept { return bytes(); }
 
 private:
+    static constexpr auto few = std::min<std::size_t>(Capacity, 16);
+
+    /// Most are short: those are copied by a few instructions, and not by a call.
+    constexpr void copy(const Message& other) noexcept {
+        size_ = 0;
+        if (std::is_constant_evaluated() || other.size_ > few) {
+            put(other);
+        } else {
+            std::memcpy(octets_.data(), other.octets_.data(), few);
+            size_ = other.size_;
+        }
+    }
+
     std::array<std::uint8_t, Capacity> octets_; ///< the first `size_` of them
     std::size_t size_ = 0;
 };

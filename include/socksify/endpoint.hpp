@@ -61,6 +61,10 @@ public:
     [[nodiscard]] bool is_unspecified() const noexcept;
     /// 127.0.0.0/8, ::1, ::ffff:127.0.0.0/104, "localhost" and "*.localhost" (RFC 6761 §6.3).
     [[nodiscard]] bool is_loopback() const noexcept;
+    /// The octets of an address, those of an IPv4-mapped one without the prefix: 4 or 16.
+    [[nodiscard]] constexpr Bytes unmapped_octets() const noexcept {
+        return is_mapped() ? octets().subspan(mapped_prefix.size()) : octets();
+    }
     /// An IPv4-mapped IPv6 address as the IPv4 address it stands for; any other host as it is.
     [[nodiscard]] Host unmapped() const noexcept;
     /// "192.0.2.1", "2001:db8::1" (no brackets) or the name.
@@ -86,6 +90,12 @@ private:
     }
 
     static constexpr std::size_t longest_address = 16;
+    static constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    [[nodiscard]] constexpr bool is_mapped() const noexcept {
+        return type_ == AddressType::ipv6 &&
+               std::equal(mapped_prefix.begin(), mapped_prefix.end(), octets_.begin());
+    }
 
     AddressType type_;
     std::uint8_t size_;

@@ -131,7 +131,7 @@ private:
     /// Takes one message from the front of `in_`; false if there is no whole one, or none is awaited.
     bool take_message();
     void put_message(State state);
-    [[nodiscard]] std::size_t lacking() const noexcept;
+    [[nodiscard]] std::size_t room() const noexcept;
 
     ClientPlan plan_;
     Message<3 + (3 + 255 + 255) + (3 + longest_endpoint)> out_; // one of each, pipelined
@@ -145,7 +145,8 @@ private:
     State state_ = State::send_greeting;
     Phase phase_ = Phase::greeting;
     Failure failure_ = Failure::none;
-    unsigned ahead_ = 0; ///< messages that have left before their turn
+    unsigned ahead_ = 0;                 ///< messages that have left before their turn
+    std::optional<std::size_t> lacking_; ///< octets of the message that has begun to come
     bool held_ = false;
     bool has_features_ = false;
     bool peer_is_due_ = false; ///< of a BIND: its second reply has not come

@@ -70,11 +70,14 @@ struct Greeting {
     MethodList methods;
 };
 using GreetingMessage = Message<2 + 255>;
+template <std::size_t Capacity>
+constexpr void put_greeting(Message<Capacity>& out, const MethodList& methods) noexcept {
+    out.put8(socks_version).put8(static_cast<std::uint8_t>(methods.size())).put(methods.octets());
+}
 constexpr GreetingMessage encode(const Greeting& greeting) noexcept {
     GreetingMessage out;
-    return out.put8(socks_version)
-        .put8(static_cast<std::uint8_t>(greeting.methods.size()))
-        .put(greeting.methods.octets());
+    put_greeting(out, greeting.methods);
+    return out;
 }
 /// NMETHODS of 0 is `malformed`.
 constexpr Parsed<Greeting> parse_greeting(Bytes in) noexcept {
@@ -156,10 +159,15 @@ struct Request {
     Endpoint destination;
 };
 using RequestMessage = Message<3 + longest_endpoint>;
+template <std::size_t Capacity>
+constexpr void put_request(Message<Capacity>& out, Command command, std::uint8_t flag,
+                           const Endpoint& destination) noexcept {
+    out.put8(socks_version).put8(static_cast<std::uint8_t>(command)).put8(flag);
+    put_endpoint(out, destination);
+}
 constexpr RequestMessage encode(const Request& request) noexcept {
     RequestMessage out;
-    out.put8(socks_version).put8(static_cast<std::uint8_t>(request.command)).put8(request.flag);
-    put_endpoint(out, request.destination);
+    put_request(out, request.command, request.flag, request.destination);
     return out;
 }
 /// Any CMD and any FLAG is read; what to do with them is the server's business. An unknown ATYP is
@@ -183,6 +191,7 @@ constexpr RequestMessage encode(const ReplyMessage& reply) noexcept {
     put_endpoint(out, reply.bound);
     return out;
 }
+constexpr std::size_t shortest_reply = 5; ///< ATYP and the octet after it are in every form
 /// `need_more` never asks for an octet beyond the message, so a client that reads exactly what is lacking
 /// leaves the next octet to the program.
 Parsed<ReplyMessage> parse_reply(Bytes in) noexcept;

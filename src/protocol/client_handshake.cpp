@@ -47,7 +47,7 @@ ClientHandshake::Step ClientHandshake::step() const noexcept {
     case State::await_features:
     case State::await_command_reply:
     case State::await_peer_reply:
-    case State::await_session: return {Step::What::receive, {}, lacking()};
+    case State::await_session: return {Step::What::receive, {}, room()};
     case State::done: return {Step::What::done, {}, 0};
     case State::failed: break;
     }
@@ -56,18 +56,18 @@ ClientHandshake::Step ClientHandshake::step() const noexcept {
 
 /// How many octets may be read now: what the message under way lacks for certain, and what all those that are
 /// due behind it have at least.
-std::size_t ClientHandshake::lacking() const noexcept {
+std::size_t ClientHandshake::room() const noexcept {
+    constexpr std::size_t of_a_choice = 2; // the method, or whether password or token are good
     switch (state_) {
     case State::await_method:
-        return parse_method_reply(in_).size + (ahead_ > 1 ? parse_password_reply({}).size : 0) +
-               (ahead_ > 0 ? parse_reply({}).size : 0);
+        return lacking_.value_or(of_a_choice) + (ahead_ > 1 ? of_a_choice : 0) +
+               (ahead_ > 0 ? shortest_reply : 0);
     case State::await_password_reply:
-    case State::await_token_reply:
-        return parse_password_reply(in_).size + (ahead_ > 0 ? parse_reply({}).size : 0);
+    case State::await_token_reply: return lacking_.value_or(of_a_choice) + (ahead_ > 0 ? shortest_reply : 0);
     case State::await_features:
         return 4096; // nothing but the list can come: the server waits for us, or closes
     case State::await_session: return parse_session_grant(in_).size;
-    default: return parse_reply(in_).size;
+    default: return lacking_.value_or(shortest_reply);
     }
 }
 
@@ -100,16 +100,15 @@ void ClientHandshake::begin(State state) {
 
 void ClientHandshake::put_message(State state) {
     switch (state) {
-    case State::send_greeting: out_.put(encode(Greeting{plan_.methods})); break;
+    case State::send_greeting: put_greeting(out_, plan_.methods); break;
     case State::send_password: out_.put(encode(PasswordRequest{plan_.username, plan_.password})); break;
     case State::send_token: out_.put(encode(TokenRequest{plan_.token})); break;
     case State::send_list_features: {
         const bool hold = plan_.exchange != Exchange::features;
-        out_.put(encode(
-            Request{Command::list_features, hold ? flag_hold : std::uint8_t{0}, plan_.host_of_interest}));
+        put_request(out_, Command::list_features, hold ? flag_hold : std::uint8_t{0}, plan_.host_of_interest);
         break;
     }
-    case State::send_command: out_.put(encode(Request{plan_.command, plan_.flag, plan_.destination})); break;
+    case State::send_command: put_request(out_, plan_.command, plan_.flag, plan_.destination); break;
     default: break;
     }
 }
@@ -150,10 +149,10 @@ void ClientHandshake::received(Bytes in) {
 bool ClientHandshake::take_message() {
     const auto parsed = [this](const auto& message, auto then) {
         if (message.outcome == Outcome::malformed) fail(Failure::malformed);
+        lacking_.reset();
+        if (message.outcome == Outcome::need_more) lacking_ = message.size;
         if (!message) return false;
-        const auto all = in_;
-        in_.clear();
-        in_.put(all.bytes().subspan(message.size)); // the next message's
+        in_.drop_front(message.size); // what follows is the next message's
         then(message.value);
         return !in_.empty();
     };

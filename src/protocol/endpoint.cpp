@@ -5,13 +5,6 @@
 namespace socksify {
 namespace {
 
-constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-bool is_mapped(const Host& host) noexcept {
-    return host.type() == AddressType::ipv6 &&
-           std::memcmp(host.octets().data(), mapped_prefix.data(), mapped_prefix.size()) == 0;
-}
-
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
@@ -27,6 +20,13 @@ bool is_localhost_name(std::string_view name) noexcept {
     if (name.size() < localhost.size()) return false;
     if (!equals_ignoring_case(name.substr(name.size() - localhost.size()), localhost)) return false;
     return name.size() == localhost.size() || name[name.size() - localhost.size() - 1] == '.';
+}
+
+template <std::size_t Count>
+std::array<std::uint8_t, Count> first_octets(Bytes in) noexcept {
+    std::array<std::uint8_t, Count> octets;
+    std::memcpy(octets.data(), in.data(), Count);
+    return octets;
 }
 
 } // namespace
@@ -46,27 +46,21 @@ std::optional<Host> Host::parse(std::string_view text) {
 }
 
 bool Host::is_unspecified() const noexcept {
-    if (is_name()) return false;
-    const auto host = unmapped();
-    for (const auto octet : host.octets())
-        if (octet != 0) return false;
-    return true;
+    return !is_name() &&
+           std::ranges::all_of(unmapped_octets(), [](std::uint8_t octet) { return octet == 0; });
 }
 
 bool Host::is_loopback() const noexcept {
     if (is_name()) return is_localhost_name(name());
-    const auto host = unmapped();
-    if (host.type() == AddressType::ipv4) return host.octets()[0] == 127;
-    for (std::size_t i = 0; i < 15; ++i)
-        if (host.octets()[i] != 0) return false;
-    return host.octets()[15] == 1;
+    const auto octets = unmapped_octets();
+    if (octets.size() == 4) return octets[0] == 127;
+    const auto before_last = octets.first(octets.size() - 1);
+    return octets.back() == 1 &&
+           std::ranges::all_of(before_last, [](std::uint8_t octet) { return octet == 0; });
 }
 
 Host Host::unmapped() const noexcept {
-    if (!is_mapped(*this)) return *this;
-    std::array<std::uint8_t, 4> v4{};
-    std::memcpy(v4.data(), octets_.data() + mapped_prefix.size(), v4.size());
-    return ipv4(v4);
+    return is_mapped() ? ipv4(first_octets<4>(unmapped_octets())) : *this;
 }
 
 std::string Host::text() const {
@@ -105,36 +99,33 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
 Parsed<Endpoint> parse_endpoint(Bytes in) noexcept {
     // The shortest form with a given ATYP tells how much may be asked for before the length octet is known.
     if (in.empty()) return need_more(2);
-    const auto fixed = [&](std::size_t length) -> Parsed<Endpoint> {
-        if (const auto size = 1 + length + 2; in.size() < size) return need_more(size - in.size());
-        Endpoint endpoint;
-        if (length == 4) {
-            std::array<std::uint8_t, 4> octets{};
-            std::memcpy(octets.data(), in.data() + 1, octets.size());
-            endpoint.host = Host::ipv4(octets);
-        } else {
-            std::array<std::uint8_t, 16> octets{};
-            std::memcpy(octets.data(), in.data() + 1, octets.size());
-            endpoint.host = Host::ipv6(octets);
-        }
-        endpoint.port = get16(in.subspan(1 + length));
-        return complete(endpoint, 1 + length + 2);
-    };
-    switch (static_cast<AddressType>(in[0])) {
-    case AddressType::ipv4: return fixed(4);
-    case AddressType::ipv6: return fixed(16);
-    case AddressType::domain_name: {
+    const auto type = static_cast<AddressType>(in[0]);
+    std::size_t at = 1;
+    std::size_t length = 0;
+    switch (type) {
+    case AddressType::ipv4: length = 4; break;
+    case AddressType::ipv6: length = 16; break;
+    case AddressType::domain_name:
         if (in.size() < 2) return need_more(1);
-        const std::size_t length = in[1];
-        const std::size_t size = 2 + length + 2;
-        if (in.size() < size) return need_more(size - in.size());
-        // An empty name is sent by some servers as "no address"; a NUL in a name is nobody's.
-        const auto host = length == 0 ? Host{} : Host::name(as_text(in.subspan(2, length)));
-        if (!host) return malformed();
-        return complete(Endpoint{*host, get16(in.subspan(2 + length))}, size);
+        length = in[at++];
+    }
+    if (length == 0 && type != AddressType::domain_name) return malformed();
+    const auto size = at + length + 2;
+    if (in.size() < size) return need_more(size - in.size());
+    Parsed<Endpoint> parsed{Outcome::complete, size, {}};
+    parsed.value.port = get16(in.subspan(at + length));
+    const auto host = in.subspan(at, length);
+    switch (type) {
+    case AddressType::ipv4: parsed.value.host = Host::ipv4(first_octets<4>(host)); break;
+    case AddressType::ipv6: parsed.value.host = Host::ipv6(first_octets<16>(host)); break;
+    case AddressType::domain_name: {
+        if (length == 0) break; // sent by some servers as "no address"
+        const auto name = Host::name(as_text(host));
+        if (!name) return malformed(); // a NUL in it: nobody's
+        parsed.value.host = *name;
     }
     }
-    return malformed();
+    return parsed;
 }
 
 } // namespace socksify

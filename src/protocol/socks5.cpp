@@ -4,20 +4,19 @@ namespace socksify {
 namespace {
 
 /// VER, one code, FLAG, then an endpoint: the shape that requests and replies share.
-struct Headed {
-    std::uint8_t code = 0;
-    std::uint8_t flag = 0;
-    Endpoint endpoint;
-};
-
-Parsed<Headed> parse_headed(Bytes in) noexcept {
+template <class Value, class Code>
+Parsed<Value> parse_headed(Bytes in, Code Value::*code, std::uint8_t Value::*flag,
+                           Endpoint Value::*endpoint) noexcept {
     constexpr std::size_t header = 3;
-    constexpr std::size_t shortest = header + 2; // ATYP and the octet after it are in every form
     if (!in.empty() && in[0] != socks_version) return malformed();
-    if (in.size() <= header) return need_more(shortest - in.size());
-    const auto endpoint = parse_endpoint(in.subspan(header));
-    if (!endpoint) return Lacking{endpoint.outcome, endpoint.size};
-    return complete(Headed{in[1], in[2], endpoint.value}, header + endpoint.size);
+    if (in.size() <= header) return need_more(shortest_reply - in.size());
+    const auto parsed = parse_endpoint(in.subspan(header));
+    if (!parsed) return Lacking{parsed.outcome, parsed.size};
+    Parsed<Value> message{Outcome::complete, header + parsed.size, {}};
+    message.value.*code = static_cast<Code>(in[1]);
+    message.value.*flag = in[2];
+    message.value.*endpoint = parsed.value;
+    return message;
 }
 
 } // namespace
@@ -29,19 +28,11 @@ Parsed<Request> parse_request(Bytes in) noexcept {
         if (in.size() < ipv4_request) return need_more(ipv4_request - in.size());
         return complete(Request{Command::enhanced_udp, in[2], {}}, ipv4_request);
     }
-    const auto headed = parse_headed(in);
-    if (!headed) return Lacking{headed.outcome, headed.size};
-    return complete(
-        Request{static_cast<Command>(headed.value.code), headed.value.flag, headed.value.endpoint},
-        headed.size);
+    return parse_headed(in, &Request::command, &Request::flag, &Request::destination);
 }
 
 Parsed<ReplyMessage> parse_reply(Bytes in) noexcept {
-    const auto headed = parse_headed(in);
-    if (!headed) return Lacking{headed.outcome, headed.size};
-    return complete(
-        ReplyMessage{static_cast<Reply>(headed.value.code), headed.value.flag, headed.value.endpoint},
-        headed.size);
+    return parse_headed(in, &ReplyMessage::reply, &ReplyMessage::flag, &ReplyMessage::bound);
 }
 
 } // namespace socksify
