@@ -30,10 +30,12 @@ FeatureCache::Time after(FeatureCache::Time now, FeatureCache::Lifetime lifetime
 
 } // namespace
 
+/// `other` in any spelling.
 bool FeatureCache::Entry::covers(const Circumstances& other) const noexcept {
     if ((scope & bit(Scope::authentication_method)) != 0 && at.method != other.method) return false;
-    if ((scope & bit(Scope::destination)) != 0 && !(at.destination == other.destination)) return false;
-    return (scope & bit(Scope::client_address)) == 0 || at.client == other.client;
+    if ((scope & bit(Scope::destination)) != 0 && !(at.destination == normal(other.destination)))
+        return false;
+    return (scope & bit(Scope::client_address)) == 0 || at.client == normal(other.client);
 }
 
 /// A restriction that the draft does not define depends on we don't know what: all that we can tell apart
@@ -49,17 +51,18 @@ FeatureCache::Mask FeatureCache::scope_of(const FeatureList& list) {
 }
 
 Knowledge FeatureCache::find(std::size_t upstream, const Circumstances& at, Time now) const {
-    const auto key = normal(at);
+    Knowledge known;
+    known.pipelining = pipelining_of(upstream, now);
+    known.method = last_method(upstream);
     const auto newest = std::find_if(entries_.rbegin(), entries_.rend(), [&](const Entry& entry) {
         const bool is_knowledge = entry.state == State::listed || entry.state == State::none;
-        return entry.upstream == upstream && is_knowledge && now < entry.expires && entry.covers(key);
+        return entry.upstream == upstream && is_knowledge && now < entry.expires && entry.covers(at);
     });
-    if (newest == entries_.rend()) return {};
-    return {newest->state == State::none ? Known::none : Known::listed,
-            newest->features,
-            newest->adopted,
-            Pipelining::unknown,
-            {}};
+    if (newest == entries_.rend()) return known;
+    known.known = newest->state == State::none ? Known::none : Known::listed;
+    known.features = newest->features;
+    known.adopted = newest->adopted;
+    return known;
 }
 
 bool FeatureCache::depends_on(std::size_t upstream, Scope scope) const noexcept {
@@ -75,17 +78,16 @@ std::optional<bool> FeatureCache::held_before(std::size_t upstream) const noexce
 }
 
 bool FeatureCache::ask_now(std::size_t upstream, const Circumstances& at, Time now) {
-    const auto key = normal(at);
     for (const auto& entry : entries_)
-        if (entry.upstream == upstream && now < entry.expires && entry.covers(key)) return false;
+        if (entry.upstream == upstream && now < entry.expires && entry.covers(at)) return false;
     const Mask scope = upstream < habits_.size() ? habits_[upstream].scope : Mask{0};
-    add({upstream, after(now, longest_question), scope, State::asked, nullptr, key}, now);
+    add({upstream, after(now, longest_question), scope, State::asked, nullptr, normal(at)}, now);
     return true;
 }
 
 void FeatureCache::give_back(std::size_t upstream, const Circumstances& at) {
-    std::erase_if(entries_, [&, key = normal(at)](const Entry& entry) {
-        return entry.upstream == upstream && entry.state == State::asked && entry.covers(key);
+    std::erase_if(entries_, [&](const Entry& entry) {
+        return entry.upstream == upstream && entry.state == State::asked && entry.covers(at);
     });
 }
 

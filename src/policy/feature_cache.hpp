@@ -62,6 +62,7 @@ public:
     static constexpr std::size_t most_entries = 1024; ///< one more drops the oldest
     static constexpr Lifetime longest_question{30};   ///< then a claim is void: its owner is gone
 
+    /// All that is known of it for a connection at `at`; what the list does not say holds for any.
     [[nodiscard]] Knowledge find(std::size_t upstream, const Circumstances& at, Time now) const;
 
     /// Whether the last list of that upstream depends on `scope`. If on the destination, LIST-FEATURES must
@@ -89,8 +90,7 @@ public:
     /// The proxy has no LIST-FEATURES, for anybody.
     void remember_none(std::size_t upstream, Time now, Lifetime lifetime);
 
-    /// What has been seen of its pipelining, and the method that it chose then. `pipelining_of` gives it
-    /// back.
+    /// What has been seen of its pipelining, and the method that it chose then.
     void remember_pipelining(std::size_t upstream, Pipelining seen, Method method, Time now,
                              Lifetime lifetime);
     [[nodiscard]] Pipelining pipelining_of(std::size_t upstream, Time now) const noexcept;

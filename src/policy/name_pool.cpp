@@ -12,6 +12,7 @@ constexpr std::size_t arena_used_at = 8;
 /// Octets "SockNam" and the version of the layout. Another layout, or other sizes, is another version.
 constexpr std::uint64_t signature = 0x01'6d'61'4e'6b'63'6f'53;
 
+constexpr std::uint32_t ipv4_base = 198U << 24 | 18U << 16;
 constexpr std::array<std::uint8_t, 12> ipv6_prefix{0xfd, 0x53, 0x6f, 0x63, 0x6b, 0x73, 0, 0, 0, 0, 0, 0};
 
 /// FNV-1a, then half of MurmurHash3's finalizer, since the low bits choose the slot. Part of the layout: all
@@ -97,26 +98,17 @@ std::optional<Host> NamePool::name_at(std::uint32_t index) const noexcept {
 }
 
 std::optional<std::uint32_t> NamePool::index_of(const Host& address) noexcept {
-    const auto host = address.unmapped();
-    const auto octets = host.octets();
-    switch (host.type()) {
-    case AddressType::ipv4: {
-        const auto index = get32(octets) - get32(ipv4(0).octets());
-        return index < slots ? std::optional(index) : std::nullopt;
-    }
-    case AddressType::ipv6: {
-        if (!std::equal(ipv6_prefix.begin(), ipv6_prefix.end(), octets.begin())) return {};
-        const auto index = get32(octets.subspan(ipv6_prefix.size()));
-        return index < slots ? std::optional(index) : std::nullopt;
-    }
-    case AddressType::domain_name: break;
-    }
-    return {};
+    if (address.is_name()) return {};
+    const auto octets = address.unmapped_octets();
+    const bool is_v4 = octets.size() == 4;
+    if (!is_v4 && !std::equal(ipv6_prefix.begin(), ipv6_prefix.end(), octets.begin())) return {};
+    const auto index = is_v4 ? get32(octets) - ipv4_base : get32(octets.subspan(ipv6_prefix.size()));
+    return index < slots ? std::optional(index) : std::nullopt;
 }
 
 Host NamePool::ipv4(std::uint32_t index) noexcept {
     Message<4> octets;
-    octets.put32((198U << 24 | 18U << 16) + index);
+    octets.put32(ipv4_base + index);
     std::array<std::uint8_t, 4> address{};
     std::copy_n(octets.bytes().begin(), address.size(), address.begin());
     return Host::ipv4(address);

@@ -36,10 +36,11 @@ bool may_pipeline(const Upstream& upstream, const Knowledge& known) noexcept {
 
 } // namespace
 
-Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
-               std::optional<Method> only_method) {
+namespace {
+
+void fill(Plan& plan, const Upstream& upstream, const Knowledge& known, Command command,
+          const Endpoint& destination, std::optional<Method> only_method) {
     const auto* features = known.features.get();
-    Plan plan;
     plan.handshake.command = command;
     plan.handshake.destination = destination;
     plan.handshake.username = upstream.username;
@@ -62,29 +63,34 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
                        upstream.socket_path.empty() && features != nullptr && features->persistent() &&
                        !features->depends_on(Scope::destination);
 
-    const auto refuse = [&plan](int error) {
-        plan.refusal = error;
-        return plan;
-    };
+    const auto refuse = [&plan](int error) { plan.refusal = error; };
     if (plan.handshake.methods.empty()) return refuse(EACCES);
-    if (features == nullptr) return plan;
+    if (features == nullptr) return;
     if (features->supports_version(socks_version) == Support::no ||
         features->supports(command) == Support::no)
         return refuse(EOPNOTSUPP);
 
-    if (command == Command::accept) return plan; // its address is a peer's ID
+    if (command == Command::accept) return; // its address is a peer's ID
 
     plan.only_ipv4 = features->supports(AddressType::ipv6) == Support::no;
-    if (features->supports(destination.host.type()) != Support::no) return plan;
+    if (features->supports(destination.host.type()) != Support::no) return;
     switch (destination.host.type()) {
     case AddressType::domain_name:
         if (upstream.without_names == WithoutNames::fail) return refuse(EAFNOSUPPORT);
         plan.resolve_first = true;
-        return plan;
+        return;
     // The kernel's word for a family that leads nowhere: programs go on to their next address.
     case AddressType::ipv6:
     case AddressType::ipv4: return refuse(ENETUNREACH);
     }
+}
+
+} // namespace
+
+Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
+               std::optional<Method> only_method) {
+    Plan plan;
+    fill(plan, upstream, known, command, destination, only_method);
     return plan;
 }
 

@@ -25,9 +25,9 @@ using sys::Socket;
 /// asked.
 sys::Address local_of(const Dial& dial, const sys::Address& peer, int domain) {
     const auto bound = dial.bound();
-    const auto destination = sys::to_endpoint(peer.get(), peer.size);
     if (bound.port == 0 || bound.host.is_name() || bound.host.is_unspecified() || bound.host.is_loopback())
         return {};
+    const auto destination = sys::to_endpoint(peer.get(), peer.size);
     if (destination && destination->host.unmapped() == bound.host.unmapped()) return {};
     return sys::to_address({bound.host.unmapped(), bound.port}, domain).value_or(sys::Address{});
 }

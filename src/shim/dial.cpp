@@ -95,7 +95,14 @@ Dial::Dial(Purpose purpose, const sys::Rules& rules, std::span<const std::size_t
         if (sys::upstreams::is_down(upstreams_[i])) down_ |= std::uint64_t{1} << i;
 }
 
+/// Once each time it goes on, and after what may have taken long.
+void Dial::look_at_clock() {
+    now_ = Clock::now();
+    if (started_ == Clock::time_point{}) started_ = now_;
+}
+
 sys::worker::Wait Dial::advance() {
+    look_at_clock();
     for (;;) {
         Wait waiting;
         switch (state_) {
@@ -106,12 +113,13 @@ sys::worker::Wait Dial::advance() {
         case State::over: return {.over = true};
         }
         if (waiting) return *waiting;
-        if (std::exchange(postponed_, false)) return {.deadline = Clock::now()};
+        if (std::exchange(postponed_, false)) return {.deadline = now_};
     }
 }
 
 void Dial::begin() {
     may_block_ = false;
+    look_at_clock();
     try {
         try_next_upstream();
         if (state_ == State::next_address) try_next_address();
@@ -193,6 +201,7 @@ void Dial::resolve_direct() {
     postponed_ = !may_block_ && !upstreams::are_known(destination_);
     if (postponed_) return;
     found_ = upstreams::addresses(destination_);
+    look_at_clock();
     address_count_ = found_.size();
     error_ = EHOSTUNREACH;
     state_ = State::next_address;
@@ -225,6 +234,7 @@ void Dial::try_next_upstream() {
     address_count_ = 1;
     if (!is_unix && proxy.host.is_name()) {
         found_ = upstreams::addresses(proxy);
+        look_at_clock();
         address_count_ = found_.size();
     }
     next_address_ = 0;
@@ -254,7 +264,7 @@ void Dial::try_next_address() {
     if (!plan_attempt() || take_held()) return;
     const auto& to = address(next_address_++);
     const auto timeout = purpose_ == Purpose::direct ? std::chrono::minutes(2) : config().connect_timeout;
-    deadline_ = Clock::now() + timeout;
+    deadline_ = now_ + timeout;
     const int error = reach(to);
     if (error == 0 || error == EINPROGRESS) {
         state_ = State::connecting;
@@ -296,7 +306,7 @@ int Dial::reach(const Endpoint& to) {
 }
 
 int Dial::connect_without_waiting(const sys::Address& to) const {
-    const sys::NonBlocking for_this_call(carrier_.blocking ? carrier_.fd : -1, carrier_.flags);
+    const sys::NonBlocking for_this_call(carrier_.blocking ? carrier_.fd : -1);
     return real::connect(carrier_.fd, to.get(), to.size) == 0 ? 0 : errno;
 }
 
@@ -339,7 +349,7 @@ bool Dial::replace_socket(int other, int domain) {
 Dial::Wait Dial::check_connecting() {
     touched_ = true;
     const auto ready = sys::poll_now(carrier_.fd, POLLOUT);
-    if (ready == 0 && Clock::now() < deadline_) return wait(EPOLLOUT);
+    if (ready == 0 && now_ < deadline_) return wait(EPOLLOUT);
     error_ = ETIMEDOUT;
     if (ready != 0) error_ = (ready & (POLLERR | POLLHUP)) != 0 ? sys::take_error(carrier_.fd) : 0;
     if (error_ == ECONNRESET)
@@ -355,9 +365,9 @@ Dial::Wait Dial::check_connecting() {
         end(0);
         return {};
     }
-    deadline_ = Clock::now() + config().handshake_timeout;
+    deadline_ = now_ + config().handshake_timeout;
     if (handshake_ && handshake_->step().what != ClientHandshake::Step::What::send)
-        deadline_ = Clock::now() + patience_for_reply();
+        deadline_ = now_ + patience_for_reply();
     if (!handshake_) handshake_.emplace(plan_);
     state_ = State::shaking;
     return {};
@@ -382,15 +392,14 @@ Dial::Wait Dial::shake() {
                               name_of(phase));
                 handshake_->sent(static_cast<std::size_t>(sent));
                 if (phase == Phase::features || purpose_ == Purpose::probe)
-                    deadline_ = std::min(deadline_, Clock::now() + config().discover_timeout);
-                else if (phase == Phase::command || plan_.pipelined)
-                    deadline_ = Clock::now() + patience_for_reply();
+                    deadline_ = std::min(deadline_, now_ + config().discover_timeout);
+                else if (phase == Phase::command || plan_.pipelined) deadline_ = now_ + patience_for_reply();
                 if (handshake_->step().what != What::receive) continue;
                 start_probe_if_claimed(); // the answer can't be here yet
                 return wait(EPOLLIN);
             }
             not_sent = errno;
-            if (is_for_later(not_sent) && Clock::now() < deadline_) return wait(EPOLLOUT);
+            if (is_for_later(not_sent) && now_ < deadline_) return wait(EPOLLOUT);
             // The proxy may have said why before it closed: read first, look at errors second.
             break;
         }
@@ -411,9 +420,9 @@ Dial::Wait Dial::shake() {
             handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
             if (plan_.pipelined && phase != Phase::command && handshake_->phase() == Phase::command &&
                 purpose_ != Purpose::probe)
-                deadline_ = Clock::now() + patience_for_reply();
+                deadline_ = now_ + patience_for_reply();
         } else if (is_for_later(error)) {
-            if (Clock::now() < deadline_) {
+            if (now_ < deadline_) {
                 start_probe_if_claimed();
                 return wait(EPOLLIN);
             }
@@ -478,7 +487,7 @@ void Dial::on_shaken() {
         return try_without_held();
     if (!awaits_peer_) learn();
     // Pipelined, it got no such answer in that time.
-    const bool came_soon = Clock::now() < deadline_ - config().handshake_timeout + config().discover_timeout;
+    const bool came_soon = now_ < deadline_ - config().handshake_timeout + config().discover_timeout;
     if (sequentially_ && came_soon && (failure == Failure::none || failure == Failure::command_refused))
         learn_of_pipelining(policy::Pipelining::refused, handshake_->method());
     if (failure == Failure::none) {
@@ -530,7 +539,7 @@ int drive(Dial& dial, Dial::Clock::time_point patience) {
     for (;;) {
         const auto wait = dial.advance();
         if (wait.over) return 0;
-        const auto now = Dial::Clock::now();
+        const auto now = dial.now();
         if (now >= patience) return EINPROGRESS;
         pollfd interest{wait.fd, static_cast<short>(wait.events),
                         0}; // POLLIN and POLLOUT are EPOLLIN and EPOLLOUT

@@ -106,6 +106,8 @@ public:
     [[nodiscard]] int error() const noexcept { return error_; }
     [[nodiscard]] bool has_failed() const noexcept { return state_ == State::over && error_ != 0; }
     [[nodiscard]] const Carrier& carrier() const noexcept { return carrier_; }
+    /// When it last went on.
+    [[nodiscard]] Clock::time_point now() const noexcept { return now_; }
     /// The proxy that it has used.
     [[nodiscard]] std::size_t upstream() const noexcept { return upstream_; }
     /// Of a listener's, once over without an error: whether it is LISTEN that was granted. Then notes follow.
@@ -126,6 +128,7 @@ private:
     enum class State : std::uint8_t { next_upstream, next_address, connecting, shaking, over };
     using Wait = std::optional<sys::worker::Wait>; // nothing: go on
 
+    void look_at_clock();
     void resolve_direct();
     void try_next_upstream();
     void try_next_address();
@@ -217,7 +220,8 @@ private:
     bool is_acknowledged_ = false; // what was sent on one has arrived
     bool postponed_ = false;       // a name must be looked up, and this is no time to block
     int error_ = 0;
-    Clock::time_point started_ = Clock::now();
+    Clock::time_point now_{}; // when it last went on
+    Clock::time_point started_{};
     Clock::time_point deadline_{};
 };
 

@@ -60,7 +60,7 @@ bool Dial::plan_attempt() {
 
 bool Dial::make_plan() {
     const auto& upstream = config();
-    const auto now = Clock::now();
+    const auto now = now_;
     const bool associates = purpose_ == Purpose::associate;
     if (associates && upstreams::with_features([&](const auto& cache) {
             return cache.is_refused(upstream_, Command::udp_associate, now);
@@ -76,7 +76,8 @@ bool Dial::make_plan() {
 
     if (!plainly_ && upstream.discover != policy::Discover::off) {
         const auto ask_cache = [&](auto& cache) {
-            at.method = cache.last_method(upstream_).value_or(policy::methods_to_offer(upstream, nullptr)[0]);
+            const auto last = cache.last_method(upstream_);
+            at.method = last ? *last : policy::methods_to_offer(upstream, nullptr)[0];
             if (purpose_ != Purpose::accept) at.destination = destination_.host; // that one has come
             known = cache.find(upstream_, at, now);
             if (cache.depends_on(upstream_, Scope::authentication_method)) only_method = at.method;
@@ -103,12 +104,13 @@ bool Dial::make_plan() {
             upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, at); });
             return make_plan();
         }
+    } else {
+        upstreams::with_features([&](const auto& cache) {
+            known.pipelining = cache.pipelining_of(upstream_, now);
+            known.method = cache.last_method(upstream_);
+        });
     }
-    upstreams::with_features([&](const auto& cache) {
-        known.pipelining =
-            sequentially_ || plainly_ ? policy::Pipelining::refused : cache.pipelining_of(upstream_, now);
-        known.method = cache.last_method(upstream_);
-    });
+    if (sequentially_ || plainly_) known.pipelining = policy::Pipelining::refused;
     // So far another process has come: the rest of the question is ours.
     if (purpose_ == Purpose::connect && !asked_ && known.known == policy::Known::none &&
         known.pipelining == policy::Pipelining::unknown &&
@@ -163,6 +165,7 @@ bool Dial::make_plan() {
 
 bool Dial::resolve_destination(bool only_ipv4) {
     auto found = upstreams::addresses(destination_);
+    look_at_clock();
     if (only_ipv4) std::erase_if(found, [](const Endpoint& e) { return e.host.type() == AddressType::ipv6; });
     if (found.empty()) {
         end(EHOSTUNREACH);

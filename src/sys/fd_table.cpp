@@ -100,14 +100,14 @@ SocketRef::SocketRef(Socket::State state, std::uint64_t cookie, const Address& p
     socket_->domain = domain;
     socket_->over_unix = false;
     socket_->parked = std::move(parked);
-    socket_->local = {};
+    socket_->local.size = 0;
     socket_->upstream = Socket::no_upstream;
     socket_->second_connect_succeeds.store(false);
     socket_->error.store(0);
     socket_->alive_.store(true);
 }
 
-SocketRef::~SocketRef() { table.drop(socket_); }
+void SocketRef::let_go() noexcept { table.drop(socket_); }
 
 namespace fds {
 namespace {

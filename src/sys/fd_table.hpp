@@ -82,7 +82,9 @@ public:
         std::swap(socket_, other.socket_);
         return *this;
     }
-    ~SocketRef();
+    ~SocketRef() {
+        if (socket_ != nullptr) let_go();
+    }
 
     explicit operator bool() const noexcept { return socket_ != nullptr; }
     const Socket* operator->() const noexcept { return socket_; }
@@ -93,6 +95,7 @@ public:
 private:
     friend struct SocketTable;
     explicit SocketRef(Socket* counted) noexcept : socket_(counted) {}
+    void let_go() noexcept;
     void share() const noexcept {
         if (socket_ != nullptr) socket_->users_.fetch_add(1);
     }

@@ -210,7 +210,7 @@ void Parked::follow() noexcept {
     outcome == 0 ? unpark_locked() : fail_locked(outcome);
 }
 
-SocketRef find_socket(int fd) noexcept {
+SocketRef detail::find_known_socket(int fd) noexcept {
     auto socket = fds::find(fd);
     if (socket && socket->state == Socket::State::parked) {
         socket->parked->follow();

@@ -23,6 +23,7 @@
 // (`find_socket`) after the outcome came.
 #pragma once
 
+#include "sys/fd_marks.hpp"
 #include "sys/fd_table.hpp"
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
@@ -130,8 +131,14 @@ private:
     bool orphan_ = false;
 };
 
+namespace detail {
+SocketRef find_known_socket(int fd) noexcept;
+} // namespace detail
+
 /// `fds::find`, with an orphan's outcome taken into account.
-SocketRef find_socket(int fd) noexcept;
+inline SocketRef find_socket(int fd) noexcept {
+    return fd_marks.has(fd, FdMarks::known) ? detail::find_known_socket(fd) : SocketRef();
+}
 
 /// Puts the description of `from` under the number `to`, close-on-exec as `to` was, and moves `to`'s epoll
 /// registrations along. False, with errno, if it can't be done.

@@ -209,9 +209,9 @@ void prepare_for_cancellation() noexcept {
 
 } // namespace
 
-const Rules& rules() {
-    static constinit std::atomic<const Rules*> published{nullptr};
-    if (const auto* known = published.load(std::memory_order_acquire)) return *known;
+constinit std::atomic<const Rules*> detail::published_rules{nullptr};
+
+const Rules& detail::find_own_rules() {
     const KeepErrno keep;
     auto mine = std::make_unique<const Rules>(find_rules());
     const Rules* none = nullptr;
@@ -222,7 +222,7 @@ const Rules& rules() {
         log::line(log::Level::error, "%s", mine->problems.front().c_str());
         return *mine.release();
     }
-    if (!published.compare_exchange_strong(none, mine.get())) return *none; // another thread was faster
+    if (!published_rules.compare_exchange_strong(none, mine.get())) return *none; // another thread was faster
     const auto& first = *mine.release();
     prepare_for_cancellation();
     static_assert(static_cast<int>(log::Level::trace) == static_cast<int>(policy::LogLevel::trace));

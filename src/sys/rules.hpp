@@ -3,6 +3,7 @@
 
 #include "policy/config.hpp"
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,16 @@ Rules read_rules_file(const std::string& path);
 /// As `find_rules`, from this URL, which `source` names.
 Rules rules_from_url(const std::string& url, const std::string& source);
 
+namespace detail {
+extern constinit std::atomic<const Rules*> published_rules;
+const Rules& find_own_rules();
+} // namespace detail
+
 /// The process's own. The first call reads them, and says on stderr, once, why they are not usable; so does
 /// the next if that was for now. What it gives stays for good. Throws std::bad_alloc.
-const Rules& rules();
+inline const Rules& rules() {
+    if (const auto* known = detail::published_rules.load(std::memory_order_acquire)) return *known;
+    return detail::find_own_rules();
+}
 
 } // namespace socksify::sys

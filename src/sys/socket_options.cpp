@@ -42,16 +42,21 @@ void copy_buffer_sizes(int from, int to) noexcept {
 
 } // namespace
 
-NonBlocking::NonBlocking(int fd, int flags) noexcept : fd_(fd), flags_(flags) {
-    if (fd_ < 0) return;
-    if (flags_ < 0) flags_ = real::fcntl(fd_, F_GETFL);
-    if (flags_ < 0 || real::fcntl(fd_, F_SETFL, flags_ | O_NONBLOCK) != 0) fd_ = -1;
+namespace {
+
+/// F_SETFL would want all the other flags.
+bool set_nonblocking(int fd, int on) noexcept { return real::ioctl(fd, FIONBIO, &on) == 0; }
+
+} // namespace
+
+NonBlocking::NonBlocking(int fd) noexcept : fd_(fd) {
+    if (fd_ >= 0 && !set_nonblocking(fd_, 1)) fd_ = -1;
 }
 
 NonBlocking::~NonBlocking() {
     if (fd_ < 0) return;
     const KeepErrno keep;
-    real::fcntl(fd_, F_SETFL, flags_);
+    set_nonblocking(fd_, 0);
 }
 
 void disconnect(int fd) noexcept {

@@ -10,15 +10,13 @@ namespace socksify::sys {
 /// O_NONBLOCK on the description of `fd` for the length of a call; of -1: nothing.
 class NonBlocking {
 public:
-    /// `flags`: F_GETFL of the description, if it is known already.
-    explicit NonBlocking(int fd, int flags = -1) noexcept;
+    explicit NonBlocking(int fd) noexcept;
     ~NonBlocking();
     NonBlocking(const NonBlocking&) = delete;
     NonBlocking& operator=(const NonBlocking&) = delete;
 
 private:
     int fd_;
-    int flags_;
 };
 
 /// Back to the state before connect(), with all options: connect(AF_UNSPEC). A connection there was is reset.
