@@ -2,7 +2,8 @@
 
 `until connect returns` is the time that connect() takes, divided by the link's length as a bare connection measures it.
 Of each process the first connection is left out, and what it makes socksify learn is over before the next; in the rows
-of a first connection each is a process of its own, which finds nothing learnt by others (`nothing known`) or all of it.
+of a first connection each is a process of its own, which finds nothing learnt by others (`nothing known`) or all of it. In the
+row of held connections the process has connected often enough for one to be ready.
 """
 
 import json
@@ -16,6 +17,11 @@ from world import STATE
 
 TITLE = "Over a link of 50 ms"
 ROUND_TRIP = 50
+RELAYS = (  # a name, what its list announces, and after how many connections more of a process it is measured
+    ("relay, its list known", {"hold": False}, 0),
+    ("relay, TCP Fast Open on both sides", {"hold": False, "fast_open": True}, 0),
+    ("relay, a held connection ready", {"hold": True}, 2),
+)
 
 
 def first_bytes(scene, near, peer=None, environment=None, count=4, pause=0, proxy=None, port=ECHO):
@@ -46,17 +52,17 @@ def measure(scene):
         with scene.server(far, password=True):
             login = Proxy(LINK_PROXY, user="me", password="secret")
             out += rows("plain server, password, nothing known", login, fresh=True)
-        for name, fast_open in (("relay, its list known", False), ("relay, TCP Fast Open on both sides", True)):
-            with scene.server(far, DESTINATION), relay(scene, far, fast_open):
-                out += rows(name, scene.link_proxy)
+        for name, features, later in RELAYS:
+            with scene.server(far, DESTINATION), relay(scene, far, features):
+                out += rows(name, scene.link_proxy, later=later)
     return out
 
 
-def relay(scene, far, fast_open):
+def relay(scene, far, features):
     """socksify-relay on `far`."""
-    path = STATE / "bench" / f"relay-{fast_open}.json"
+    path = STATE / "bench" / "relay.json"
     settings = {"listen": f"{LINK_PROXY}:1080", "insecure_open": True, "guard_own_host": False}
-    settings["features"] = {"fast_open": fast_open}
+    settings["features"] = features
     path.write_text(json.dumps({**settings, "log": {"level": "warning"}}))
     return scene.daemon(far, [str(scene.build / "src/relay/socksify-relay"), "--config", str(path)], listens=1080)
 
@@ -66,8 +72,9 @@ def forget():
     shutil.rmtree("/dev/shm/socksify-0", ignore_errors=True)
 
 
-def rows_of(scene, near, count, length, name, proxy, fresh=False):
-    """`fresh`: each connection is the first of a process that finds nothing learnt by others."""
+def rows_of(scene, near, count, length, name, proxy, fresh=False, later=0):
+    """`fresh`: each connection is the first of a process that finds nothing learnt by others. `later`: so many more of
+    socksify's are left out."""
     lines = {}
     for peer in (*scene.peers.all, scene.peers.own_client):
         if peer is scene.peers.own_client and proxy.user:
@@ -84,8 +91,8 @@ def rows_of(scene, near, count, length, name, proxy, fresh=False):
             else:
                 forget()
                 pause = 5 * ROUND_TRIP
-                learnt = first_bytes(scene, near, environment=environment, count=count + 1, pause=pause)
-                lines[peer.name] = learnt[2:]
+                learnt = first_bytes(scene, near, environment=environment, count=count + 1 + later, pause=pause)
+                lines[peer.name] = learnt[2 + later :]
         except Failed as why:
             lines[peer.name] = why
     connect, first = {}, {}

@@ -59,8 +59,8 @@ void fill(Plan& plan, const Upstream& upstream, const Knowledge& known, Command 
                      may_come_twice && features != nullptr && features->fast_open();
     // A list that depends on the destination is asked for on the way to it, and not ahead of time. On this
     // machine there is nothing to save.
-    plan.may_be_held = command == Command::connect && upstream.hold.most > 0 &&
-                       upstream.socket_path.empty() && features != nullptr && features->persistent() &&
+    plan.may_be_held = features != nullptr && command == Command::connect && upstream.hold.most > 0 &&
+                       upstream.socket_path.empty() && features->persistent() &&
                        !features->depends_on(Scope::destination);
 
     const auto refuse = [&plan](int error) { plan.refusal = error; };

@@ -261,7 +261,7 @@ void Dial::upstream_failed(int error) {
 
 void Dial::try_next_address() {
     if (next_address_ == address_count_) return upstream_failed(error_);
-    if (!plan_attempt() || take_held()) return;
+    if (!plan_attempt() || (held::any() && take_held())) return;
     const auto& to = address(next_address_++);
     const auto timeout = purpose_ == Purpose::direct ? std::chrono::minutes(2) : config().connect_timeout;
     deadline_ = now_ + timeout;

@@ -13,10 +13,10 @@ namespace socksify::shim {
 namespace log = sys::log;
 using log::Level;
 
-/// Where one is ready, nothing but the request has to be said.
+/// Where one is ready for this connect(), nothing but the request has to be said.
 bool Dial::take_held() {
     const bool is_first_try = next_address_ == 0 && !held_has_failed_ && carrier_.domain == own_domain_;
-    if (!held::any() || !may_be_held_ || !is_first_try) return false;
+    if (!may_be_held_ || !is_first_try) return false;
     // Another number with the same socket would keep it; a parked one's are known, and all are moved.
     if (!carrier_.parked && sys::fd_marks.has(carrier_.fd, sys::FdMarks::shared)) return false;
     const auto held = held::take(upstream_, own_domain_, carrier_.fd, carrier_.flags);
@@ -25,7 +25,7 @@ bool Dial::take_held() {
     touched_ = true;
     plan_.exchange = Exchange::held_command;
     handshake_.emplace(plan_);
-    deadline_ = Clock::now() + config().handshake_timeout;
+    deadline_ = now_ + config().handshake_timeout;
     state_ = State::shaking;
     return true;
 }
@@ -48,7 +48,7 @@ Dial::Clock::duration Dial::patience_on_held() const {
 void Dial::on_held_silence() {
     is_acknowledged_ = sys::is_acknowledged(carrier_.fd);
     if (!is_acknowledged_) return try_without_held();
-    deadline_ = Clock::now() + config().handshake_timeout; // it is the destination that is slow
+    deadline_ = now_ + config().handshake_timeout; // it is the destination that is slow
 }
 
 /// The list that has come on the way is newer than the one that led here.

@@ -68,8 +68,7 @@ void forget_in_child() {
     detail::ready.store(0);
 }
 
-/// These under the lock.
-/// -------------------------------------------------------------------------------------
+// From here to claim_lacking(): with the lock held.
 
 State& state_of(std::size_t upstream) {
     if (pool == nullptr) {
@@ -115,8 +114,6 @@ unsigned claim_lacking(std::size_t upstream, unsigned most) noexcept {
     pool->making += lacking;
     return lacking;
 }
-
-/// -----------------------------------------------------------------------------------------------------------
 
 void give_back(std::size_t upstream, unsigned claimed) noexcept {
     const std::lock_guard lock(mutex);

@@ -73,6 +73,7 @@ SWEEPS = (
     Sweep("by name", "name"),
     Sweep("features inline", "poll", (LISTING,), {"discover": "inline"}),
     Sweep("features in the background", "blocking", (LISTING,), {"discover": "background"}),
+    Sweep("held connections", "often", (LISTING,), {"discover": "inline", "hold": 4}),
     Sweep("by a proxy on IPv6, blocking", "blocking", (BY_IPV6,)),
     Sweep("by a proxy on IPv6", "edge", (BY_IPV6,)),
     Sweep("by the second proxy", "blocking", (DOWN, HONEST)),

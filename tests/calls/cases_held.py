@@ -5,6 +5,9 @@ In each case the victim connects four times before (`warm_up` in held.cpp): the 
 the third time it has a connection held, and the fourth one takes that. Another one is ready then.
 """
 
+import ctypes
+import socket
+import struct
 from dataclasses import replace
 
 from cases_features import (
@@ -31,12 +34,15 @@ from fake_proxy import (
     in_turn,
     later,
     list_features,
+    nothing_more,
     rep,
     reset,
     send,
     silence,
 )
 from suite import Case
+
+_SO_ATTACH_FILTER = 26
 
 HOLD = BACKGROUND | {"hold": 4}  # "auto" holds nothing where the proxy is as near as here
 TO_ECHO, TO_NOBODY = "connect 203.0.113.80:7", "connect 203.0.113.80:9"
@@ -171,6 +177,14 @@ def list_and(deed: Deed) -> Deed:
     return listing
 
 
+async def go_deaf(connection: Connection) -> None:
+    """As if the path had forgotten the connection: nothing that comes is taken, not even acknowledged."""
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET: 0 octets of it
+    program = struct.pack("HxxxxxxP", 1, ctypes.addressof(instruction))
+    connection.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    await silence(connection)
+
+
 FRESH = (CONNECT,) * 2
 
 OF_NO_USE = [
@@ -214,6 +228,16 @@ OF_NO_USE = [
         then="~{echo}",
         upstream={"handshake_timeout": 3},
         says=connected("~203.0.113.80:7", slow=0),
+    ),
+    ended(
+        "gone without a word: a fresh connection, in a second",
+        lists(at={Stage.FEATURES: list_and(in_turn(go_deaf, nothing_more))}),
+        READY,
+        CONNECT,
+        USED,
+        READY,
+        then="{echo} pause:100 ~{echo}",
+        says=connected("203.0.113.80:7", "~203.0.113.80:7", slow=0),
     ),
     ended(
         "the destination refuses: no other is tried",

@@ -281,6 +281,10 @@ class Connection:
             if len(pieces) > 1:
                 await asyncio.sleep(0.002)
 
+    @property
+    def socket(self) -> socket.socket:
+        return self._writer.get_extra_info("socket")
+
     async def await_end(self) -> None:
         if early := await self._reader.read():
             self.story.append(f"and sends {early!r}")
@@ -302,7 +306,7 @@ class Connection:
         self._offered = await self._read(count)
         self._goes_on = self._octets_behind() > 0
         offer = "offers " + " ".join(f"{method:02x}" for method in self._offered)
-        info = self._writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
+        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
         offer = "with the SYN: " * bool(info[5] & _SYN_DATA) + offer
         self.story.append(offer + (", and goes on" if self._goes_on and self.proxy.script.tells_segments else ""))
         if self._goes_on and self.proxy.script.loses_what_follows:

@@ -145,7 +145,9 @@ JAVA = f"java -XX:-UsePerfData -XX:TieredStopAtLevel=1 -cp {BUILT}"
 JAVAC = shlex.join(["javac", "-d", str(BUILT), *sorted(map(str, SCRIPTS.glob("*.java")))])
 CC = f"cc -O1 -o {BUILT}/spawn {SCRIPTS}/spawn.c"
 RUSTC = f"rustc --edition=2021 -O -o {BUILT}/tcp_stream {SCRIPTS}/tcp_stream.rs"
-URLLIB = f"import urllib.request; print(urllib.request.urlopen('http://web.far.test/hello').read().decode(), end='')"
+FETCHED = "urllib.request.urlopen('http://web.far.test/hello').read().decode()"
+URLLIB = f"import urllib.request; print({FETCHED}, end='')"
+URLLIB_AGAIN = f"import urllib.request; print(*({FETCHED} for i in range(30)), sep='', end='')"
 PERL = (
     "my $s = IO::Socket::INET->new(q(echo.far.test:7)) or die $@;"
     "print $s qq(perl\\n); $s->flush; shutdown $s, 1; print <$s>"
@@ -224,6 +226,9 @@ CLIENTS = [
     Client("curl by a name with IPv4 only", f"{CURL} http://web.v4.far.test/hello", prints(HELLO), "web"),
     Client("curl by a name with IPv6 only", f"{CURL} http://web.v6.far.test/hello", prints(HELLO), "web"),
     Client("curl https", f"{CURL} https://web.far.test/hello", prints(HELLO), "web", core=True),
+    Client("curl, 30 connections in a row", f"{CURL} -H 'Connection: close' http://web.far.test/hello?[1-30]",
+           prints(HELLO * 30), "web", core=True),
+    Client("python, 30 connections in a row", f'{PYTHON} -c "{URLLIB_AGAIN}"', prints(HELLO * 30), "web", core=True),
     Client("curl -Z, 50 URLs of 50 names",
            f"{CURL} -Z --parallel-max 50 http://host[1-50].far.test/hello",
            prints(HELLO * 50), "web", core=True),

@@ -31,6 +31,7 @@ class SocksServer:
     everything: bool = False  # meets every client by default, not only the representative ones
     meets: str = ""  # of Client.features; by default it meets the clients that need one of them, too
     settings: dict = field(default_factory=dict)  # of the relay: what its configuration says besides
+    upstream: dict = field(default_factory=dict)  # what the rules say of it besides the URL
     client: Account = ROOT  # who runs the programs
 
     @property
@@ -133,6 +134,8 @@ SERVERS = [
     SocksServer("relay-fast-open", relay, tells=_ALL, lacks="bind", settings={"features": {"fast_open": True}}),
     SocksServer("relay-fast-open-password", relay, tells=_ALL, password=True, lacks="bind",
                 settings={"features": {"fast_open": True}}),
+    SocksServer("relay-held", relay, tells=_ALL, lacks="bind", upstream={"hold": 4}),
+    SocksServer("relay-held-password", relay, tells=_ALL, password=True, lacks="bind", upstream={"hold": 4}),
     SocksServer("relay-nameless", relay, tells=_ALL, lacks="bind names", settings={"features": {"names": False}}),
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="bind ipv6", settings={"features": {"ipv6": False}}),
     # What people run

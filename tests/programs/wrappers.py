@@ -1,5 +1,6 @@
 """What is put before a client's command to send it through a SOCKS server: ours, and others to try the lab with."""
 
+import json
 from pathlib import Path
 
 from lab import SOCKS_PORT
@@ -8,7 +9,11 @@ from world import STATE
 
 
 def socksify(server: SocksServer, build: Path) -> list[str]:
-    return [str(build / "socksify"), "-p", server.url, "--"]
+    if not server.upstream:
+        return [str(build / "socksify"), "-p", server.url, "--"]
+    rules = STATE / "socksify.json"
+    rules.write_text(json.dumps({"upstreams": {"lab": {"url": server.url, **server.upstream}}, "default": "lab"}))
+    return [str(build / "socksify"), "-c", str(rules), "--"]
 
 
 def proxychains4(server: SocksServer, build: Path) -> list[str]:
