@@ -164,7 +164,8 @@ void Dial::end(int error) {
     if (error != 0 && carrier_.domain != own_domain_) change_family(own_domain_);
     else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
     if (error == 0 && may_be_held_)
-        held::connected(rules_, {upstream_, carrier_.fd, own_domain_, plan_, fast_open_, is_on_held()});
+        held::connected(
+            rules_, {upstream_, carrier_.fd, own_domain_, plan_, fast_open_, is_on_held(), held_has_failed_});
     if (purpose_ == Purpose::probe || purpose_ == Purpose::hold || !log::enabled(Level::info)) return;
     if (error == 0)
         log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(), done_by(),
@@ -483,8 +484,7 @@ void Dial::on_shaken() {
         return on_question_shaken(false);
     }
     const auto failure = handshake_->failure();
-    if (is_on_held() && (failure == Failure::closed || failure == Failure::malformed))
-        return try_without_held();
+    if (is_on_held() && may_be_for_held(failure)) return try_without_held();
     if (!awaits_peer_) learn();
     // Pipelined, it got no such answer in that time.
     const bool came_soon = now_ < deadline_ - config().handshake_timeout + config().discover_timeout;

@@ -141,6 +141,7 @@ private:
     void try_sequentially();
     bool take_held();
     [[nodiscard]] bool is_on_held() const noexcept { return plan_.exchange == Exchange::held_command; }
+    [[nodiscard]] bool may_be_for_held(Failure failure) const noexcept;
     void try_without_held();
     void on_held_silence();
     [[nodiscard]] Clock::duration patience_on_held() const;

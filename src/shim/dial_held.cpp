@@ -30,11 +30,15 @@ bool Dial::take_held() {
     return true;
 }
 
-/// The proxy has ended it meanwhile, or is gone: the request can't have come far.
+/// The proxy has ended it meanwhile, or is gone, or does not take a command there. Or it would say the same
+/// anywhere: a fresh connection tells.
+bool Dial::may_be_for_held(Failure failure) const noexcept {
+    return failure == Failure::closed || failure == Failure::malformed ||
+           (failure == Failure::command_refused && handshake_->reply() == Reply::general_failure);
+}
+
 void Dial::try_without_held() {
-    log::line(Level::info, "%s: no answer on the held connection; trying on a fresh one",
-              config().name.c_str());
-    held::broke(upstream_);
+    log::line(Level::info, "%s: the held connection is of no use; trying a fresh one", config().name.c_str());
     held_has_failed_ = true;
     try_this_address_again();
 }

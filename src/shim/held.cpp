@@ -317,15 +317,20 @@ void connected(const sys::Rules& rules, const Success& success) noexcept {
     const auto upstream = success.upstream;
     const auto& hold = rules.config.upstreams[upstream].hold;
     unsigned lacking = 0;
+    bool is_hopeless = false;
     try {
         const std::lock_guard lock(mutex);
         auto& state = state_of(upstream);
         if (success.on_held) state.policy.used();
+        // It was alive when it was taken, so this is not for having waited.
+        if (success.held_has_failed) state.policy.broken(HoldPolicy::longest_idle);
         state.policy.connected(Clock::now());
+        is_hopeless = state.policy.is_hopeless();
         lacking = claim_lacking(upstream, hold.most);
     } catch (const std::bad_alloc&) {
         return;
     }
+    if (is_hopeless) return give_up(upstream);
     if (lacking > 0 && !hold.however_near && sys::round_trip(success.fd) < HoldPolicy::near) {
         log::line(Level::trace, "%s: near enough to hold no connections",
                   rules.config.upstreams[upstream].name.c_str());
@@ -339,11 +344,6 @@ void connected(const sys::Rules& rules, const Success& success) noexcept {
         // Fewer, then.
     }
     if (lacking > 0) give_back(upstream, lacking);
-}
-
-void broke(std::size_t upstream) noexcept {
-    // It was alive when it was taken, so this is not for having waited.
-    tell_policy(upstream, [](HoldPolicy& policy) { policy.broken(HoldPolicy::longest_idle); });
 }
 
 void give_up(std::size_t upstream) noexcept {

@@ -53,13 +53,12 @@ struct Success {
     int domain; ///< the socket's, as the program made it
     const ClientPlan& plan;
     bool fast_open;
-    bool on_held; ///< on one that `take` gave
+    bool on_held;         ///< on one that `take` gave
+    bool held_has_failed; ///< such a one was of no use before
 };
 /// Has as many made as may be needed soon. Keeps errno; fails silently.
 void connected(const sys::Rules& rules, const Success& success) noexcept;
 
-/// One that `take` gave was of no use: the proxy had ended it, or is gone.
-void broke(std::size_t upstream) noexcept;
 /// None is held any more.
 void give_up(std::size_t upstream) noexcept;
 /// The proxy has listed its features.

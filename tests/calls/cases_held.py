@@ -29,6 +29,7 @@ from fake_proxy import (
     Stage,
     close,
     fdl,
+    for_name,
     garbage,
     honestly,
     in_turn,
@@ -145,8 +146,10 @@ LEFT_ALONE = [
     held("not for a child, but for its parent", "forked", CONNECT, USED, READY),
     held("nothing is left of it in a child, nor in a program", "inherited", READY),
     held("not for another user", "other_user", CONNECT, READY),
-    held("gone when nobody has connected for a while", "idle", READY, says="sockets: 0", seconds=60, together=True),
 ]
+
+# It takes its time, beside others.
+IDLE = [held("gone when nobody has connected for a while", "idle", READY, says="sockets: 0", seconds=60, together=True)]
 
 THRICE = "{echo} pause:300 {echo} {echo} pause:150"  # then one is ready
 
@@ -209,6 +212,7 @@ OF_NO_USE = [
             ("half of one", send(rep(0)[:5])),
             ("half of one, and a reset", send(rep(0)[:5], reset)),
             ("nonsense", garbage(10)),
+            ("a failure for no reason", send(rep(1))),
         )
     ),
     ended(
@@ -245,6 +249,14 @@ OF_NO_USE = [
         f"{READY}; {TO_NOBODY}",
         then="{refused}",
         says="203.0.113.80:9: ECONNREFUSED",
+    ),
+    ended(
+        "the same failure everywhere: that is the destination's, and no fault of what is held",
+        lists(at={Stage.REQUEST: for_name("echo.test", send(rep(1)))}),
+        *(f"{READY}; connect echo.test:7", "offers 00; connect echo.test:7"),
+        *(CONNECT, READY),
+        then="echo.test:7 ~{echo}",
+        says="echo.test:7: ECONNABORTED\n" + connected("~203.0.113.80:7"),
     ),
     ended(
         "a reply that contradicts the list",

@@ -53,6 +53,7 @@ CASES = [
     *cases_listening.CASES,
     *cases_udp.CASES,
     *cases_wrong.CASES,
+    *cases_held.IDLE,
     *cases_faults.CASES,
 ]
 
