@@ -268,7 +268,11 @@ void Dial::try_next_address() {
     deadline_ = now_ + timeout;
     const int error = reach(to);
     if (error == 0 || error == EINPROGRESS) {
-        state_ = State::connecting;
+        touched_ = true;
+        // Whether it is connected the greeting finds out; who has none to send, or has sent it, has to ask.
+        is_greeting_ = purpose_ != Purpose::direct && !handshake_;
+        if (is_greeting_) handshake_.emplace(plan_);
+        state_ = is_greeting_ ? State::shaking : State::connecting;
         return;
     }
     log::line(Level::info, "%s: %s", to.text().c_str(), strerrordesc_np(error));
@@ -348,30 +352,27 @@ bool Dial::replace_socket(int other, int domain) {
 }
 
 Dial::Wait Dial::check_connecting() {
-    touched_ = true;
     const auto ready = sys::poll_now(carrier_.fd, POLLOUT);
     if (ready == 0 && now_ < deadline_) return wait(EPOLLOUT);
-    error_ = ETIMEDOUT;
-    if (ready != 0) error_ = (ready & (POLLERR | POLLHUP)) != 0 ? sys::take_error(carrier_.fd) : 0;
-    if (error_ == ECONNRESET)
-        error_ = ECONNREFUSED; // accepted and cut before we looked: refused, for all that one can see
-    if (error_ != 0) {
-        log::line(Level::info, "%s: %s", address(next_address_ - 1).text().c_str(), strerrordesc_np(error_));
-        handshake_.reset();
-        disconnect();
-        state_ = State::next_address;
-        return {};
+    const bool has_failed = (ready & (POLLERR | POLLHUP)) != 0;
+    if (const int error = ready == 0 ? ETIMEDOUT : has_failed ? sys::take_error(carrier_.fd) : 0; error != 0)
+        on_unreachable(error);
+    else if (purpose_ == Purpose::direct) end(0);
+    else {
+        const bool is_sent = handshake_->step().what != ClientHandshake::Step::What::send;
+        deadline_ = now_ + (is_sent ? patience_for_reply() : config().handshake_timeout);
+        state_ = State::shaking;
     }
-    if (purpose_ == Purpose::direct) {
-        end(0);
-        return {};
-    }
-    deadline_ = now_ + config().handshake_timeout;
-    if (handshake_ && handshake_->step().what != ClientHandshake::Step::What::send)
-        deadline_ = now_ + patience_for_reply();
-    if (!handshake_) handshake_.emplace(plan_);
-    state_ = State::shaking;
     return {};
+}
+
+void Dial::on_unreachable(int error) {
+    // Accepted and cut before we looked: refused, for all that one can see.
+    error_ = error == ECONNRESET ? ECONNREFUSED : error;
+    log::line(Level::info, "%s: %s", address(next_address_ - 1).text().c_str(), strerrordesc_np(error_));
+    handshake_.reset();
+    disconnect();
+    state_ = State::next_address;
 }
 
 Dial::Wait Dial::shake() {
@@ -392,6 +393,7 @@ Dial::Wait Dial::shake() {
                     log::line(Level::trace, "%s: sent %zd octets of the %s", config().name.c_str(), sent,
                               name_of(phase));
                 handshake_->sent(static_cast<std::size_t>(sent));
+                if (std::exchange(is_greeting_, false)) deadline_ = now_ + config().handshake_timeout;
                 if (phase == Phase::features || purpose_ == Purpose::probe)
                     deadline_ = std::min(deadline_, now_ + config().discover_timeout);
                 else if (phase == Phase::command || plan_.pipelined) deadline_ = now_ + patience_for_reply();
@@ -401,6 +403,10 @@ Dial::Wait Dial::shake() {
             }
             not_sent = errno;
             if (is_for_later(not_sent) && now_ < deadline_) return wait(EPOLLOUT);
+            if (is_greeting_ && !is_want(not_sent)) {
+                on_unreachable(is_for_later(not_sent) ? ETIMEDOUT : not_sent);
+                return {};
+            }
             // The proxy may have said why before it closed: read first, look at errors second.
             break;
         }

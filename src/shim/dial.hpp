@@ -133,6 +133,7 @@ private:
     void try_next_upstream();
     void try_next_address();
     Wait check_connecting();
+    void on_unreachable(int error);
     Wait shake();
     void on_silence();
     void on_shaken();
@@ -209,9 +210,10 @@ private:
     bool sequentially_ = false;       // pipelined, it has failed
     bool asked_others_ = false;       // what other processes have learnt was looked at
     bool fast_open_ = false;          // the messages may go with the SYN
-    bool is_trial_ = false; // pipelined, though the proxy has not said to this process that it may be
-    bool asked_ = false;    // once is enough for one destination
-    bool touched_ = false;  // the socket is no longer as the program gave it
+    bool is_trial_ = false;    // pipelined, though the proxy has not said to this process that it may be
+    bool asked_ = false;       // once is enough for one destination
+    bool is_greeting_ = false; // the first octets have not left: it may not be connected yet
+    bool touched_ = false;     // the socket is no longer as the program gave it
     bool may_block_ = true;
     bool as_ipv4_ =
         false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is

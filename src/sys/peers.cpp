@@ -37,7 +37,7 @@ void remember(std::uint64_t cookie, const Address& peer) noexcept {
     auto* place = cookie != 0 ? place_of(cookie) : nullptr;
     if (place == nullptr) return;
     std::array<std::uint64_t, address_words> words{};
-    std::memcpy(words.data(), &peer.storage, std::min<std::size_t>(peer.size, sizeof words));
+    std::memcpy(words.data(), &peer.storage, sizeof words); // zeros behind an address that is shorter
     place->cookie.store(0);
     for (std::size_t i = 0; i < words.size(); ++i) place->address[i].store(words[i]);
     place->cookie.store(cookie);
