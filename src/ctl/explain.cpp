@@ -232,6 +232,9 @@ private:
                             " connections ready, once the program connects often" +
                             (upstream.hold.however_near ? "" : " and if the proxy is not near"));
         json["may_be_held"] = plan.may_be_held;
+        if (plan.may_use_session)
+            add("session", "a token takes the password's place once a program has connected twice");
+        json["session"] = plan.may_use_session;
         const std::string told = is_udp ? "UDP ASSOCIATE, and datagrams for " : "CONNECT to ";
         add("told", plan.resolve_first
                         ? told + "the address that this machine finds for " +

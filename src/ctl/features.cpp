@@ -30,6 +30,7 @@ public:
                               : "no: LIST-FEATURES wants a connection of its own"},
                  {"pipelining", ahead_text(list_.ahead())},
                  {"fast open", list_.fast_open() ? "the same with the SYN (TCP Fast Open)" : "not said"},
+                 {"sessions", sessions_text()},
                  {"holds for", scope_text()}};
         for (const auto& [name, text] : server_) out.emplace_back(name, text);
         for (const auto& text : extensions_) out.emplace_back("extensions", text);
@@ -46,6 +47,7 @@ public:
                  {"scope", scope_},
                  {"pipelining", static_cast<unsigned>(list_.ahead())},
                  {"fast_open", list_.fast_open()},
+                 {"sessions", sessions_json()},
                  {"server", server_json_},
                  {"extension_sets", sets_json_},
                  {"unknown", unknown_json_}};
@@ -62,6 +64,18 @@ private:
         case Ahead::data: return "greeting, password and request in one segment, and data behind them";
         }
         return "";
+    }
+    [[nodiscard]] std::string sessions_text() const {
+        const auto terms = list_.sessions();
+        if (!terms) return "not said";
+        return "a token in place of the password, for " + counted(terms->lifetime, "second") +
+               " after its connection has ended" +
+               (terms->most == 0 ? "" : "; at most " + std::to_string(terms->most) + " of one user");
+    }
+    [[nodiscard]] Json sessions_json() const {
+        const auto terms = list_.sessions();
+        if (!terms) return nullptr;
+        return {{"lifetime", terms->lifetime}, {"most", terms->most}};
     }
     static std::string with_value(const std::string& name, Bytes value) {
         return value.empty() ? name : name + " [" + hex(value) + "]";
@@ -91,6 +105,7 @@ private:
         case Tag::extension:
             if (feature.subtag == subtag_pipelining && list_.ahead() != Ahead::unsaid) return;
             if (feature.subtag == subtag_fast_open && list_.fast_open()) return;
+            if (feature.subtag == subtag_sessions && list_.sessions()) return;
             if (feature.subtag != subtag_extension_set) return take_unknown(feature);
             extensions_.push_back(shown(as_text(feature.value)));
             sets_json_.push_back(std::string(as_text(feature.value)));

@@ -40,6 +40,9 @@ struct Hold {
     bool however_near = false; ///< a number was given; "auto": where a round trip takes some time
 };
 
+/// Whether a session's token takes the password's place, where the proxy's list announces sessions.
+enum class Sessions : std::uint8_t { automatic, off };
+
 /// What becomes of a name when the upstream takes addresses only.
 enum class WithoutNames : std::uint8_t { fail, resolve };
 
@@ -67,6 +70,7 @@ struct Upstream {
     Pipeline pipelining = Pipeline::automatic;
     FastOpen fast_open = FastOpen::automatic;
     Hold hold;
+    Sessions sessions = Sessions::automatic;
     WithoutNames without_names = WithoutNames::fail;
     unsigned line = 0; ///< in the rules file; 0 if it came from a URL
 };

@@ -34,6 +34,7 @@ constexpr KeyInfo keys[]{
     KeyInfo{"upstreams.*", "pipelining", R"("auto", "off" or "always")", R"("auto")"},
     KeyInfo{"upstreams.*", "fast_open", R"("auto" or "off")", R"("auto")"},
     KeyInfo{"upstreams.*", "hold", R"("auto", "off", or how many at most, from 1 to 8)", R"("auto")"},
+    KeyInfo{"upstreams.*", "sessions", R"("auto" or "off")", R"("auto")"},
     KeyInfo{"upstreams.*", "without_names", R"("fail" or "resolve")", R"("fail")"},
 
     KeyInfo{"rules[]", "destination",

@@ -63,14 +63,23 @@ void fill(Plan& plan, const Upstream& upstream, const Knowledge& known, Command 
                        upstream.socket_path.empty() && features->persistent() &&
                        !features->depends_on(Scope::destination);
 
+    plan.may_use_session = upstream.sessions == Sessions::automatic && features != nullptr &&
+                           plan.handshake.methods.size() == 1 &&
+                           plan.handshake.methods[0] == Method::password && features->sessions();
+
     const auto refuse = [&plan](int error) { plan.refusal = error; };
     if (plan.handshake.methods.empty()) return refuse(EACCES);
-    if (features == nullptr) return;
+    if (features == nullptr) {
+        // What has to be announced is not sent on the off chance.
+        if (command == Command::open_session) refuse(EOPNOTSUPP);
+        return;
+    }
     if (features->supports_version(socks_version) == Support::no ||
         features->supports(command) == Support::no)
         return refuse(EOPNOTSUPP);
 
-    if (command == Command::accept) return; // its address is a peer's ID
+    // The address is a peer's ID, or none.
+    if (command == Command::accept || command == Command::open_session) return;
 
     plan.only_ipv4 = features->supports(AddressType::ipv6) == Support::no;
     if (features->supports(destination.host.type()) != Support::no) return;
@@ -101,6 +110,12 @@ const Request& pick(const Request& first, const Request& otherwise, const Featur
         return list.supports(request.command) == Support::no;
     };
     return is_ruled_out(first) && !is_ruled_out(otherwise) ? otherwise : first;
+}
+
+ClientPlan by_session(ClientPlan plan, const Session& session) {
+    plan.methods = {Method::session};
+    plan.token = session.token;
+    return plan;
 }
 
 Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features) {

@@ -4,6 +4,7 @@
 
 #include "policy/config.hpp"
 #include "policy/feature_cache.hpp"
+#include "policy/session_cache.hpp"
 #include "socksify/handshake.hpp"
 
 namespace socksify::policy {
@@ -26,6 +27,8 @@ struct Plan {
     bool fast_open = false;
     /// Connections that the proxy holds may carry it: see shim/held.hpp.
     bool may_be_held = false;
+    /// It authenticates by password, for which a session's token would do.
+    bool may_use_session = false;
     /// Refers to the upstream's credentials.
     ClientPlan handshake;
 };
@@ -43,6 +46,14 @@ const Request& pick(const Request& first, const Request& otherwise, const Featur
 
 /// The methods that the upstream's credentials allow, cheapest first, less those that `features` rules out.
 MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features);
+
+/// The same plan by the session's token, which is to live as long.
+ClientPlan by_session(ClientPlan plan, const Session& session);
+
+/// What a proxy knows of the client after authentication: a session's user is the password's.
+constexpr Method as_who(Method method) noexcept {
+    return method == Method::session ? Method::password : method;
+}
 
 /// Whether to ask now, when nothing is known. `held_before`: whether the last list, if there was one,
 /// announced held connections; a proxy that is known to hold is asked on the program's own connection, at the
@@ -74,6 +85,12 @@ Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_feat
 /// Whether a pipelined exchange may have failed for being pipelined. The same on a fresh connection, one
 /// message after the other, tells.
 bool may_be_for_pipelining(Failure failure, bool relied_on_features) noexcept;
+
+/// Whether an exchange by a session's token may have failed for that: it has not come to its command. The
+/// same by password, on a fresh connection, tells.
+constexpr bool may_be_for_session(Phase phase, Failure failure) noexcept {
+    return failure != Failure::none && (phase == Phase::greeting || phase == Phase::authentication);
+}
 
 /// What a pipelined exchange that is over has shown of the server. Silence is the caller's to judge: there
 /// the second message was lost.

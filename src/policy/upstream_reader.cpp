@@ -17,6 +17,8 @@ static_assert(fast_open_words[static_cast<std::size_t>(FastOpen::off)] == "off")
 enum class HoldWord : std::uint8_t { automatic, off };
 constexpr std::array<std::string_view, 2> hold_words{"auto", "off"};
 static_assert(hold_words[static_cast<std::size_t>(HoldWord::off)] == "off");
+constexpr std::array<std::string_view, 2> sessions_words{"auto", "off"};
+static_assert(sessions_words[static_cast<std::size_t>(Sessions::off)] == "off");
 constexpr std::array<std::string_view, 2> without_names_words{"fail", "resolve"};
 static_assert(without_names_words[static_cast<std::size_t>(WithoutNames::resolve)] == "resolve");
 
@@ -92,6 +94,7 @@ private:
             assign(out_.pipelining, in_.read_word<Pipeline>(value, pipelining_words));
         else if (key == "fast_open") assign(out_.fast_open, in_.read_word<FastOpen>(value, fast_open_words));
         else if (key == "hold") read_hold(value);
+        else if (key == "sessions") assign(out_.sessions, in_.read_word<Sessions>(value, sessions_words));
         else if (key == "without_names")
             assign(out_.without_names, in_.read_word<WithoutNames>(value, without_names_words));
     }

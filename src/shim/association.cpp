@@ -47,20 +47,6 @@ struct Errand {
     explicit Errand(const sys::Way& way) : destination(way.destination), upstreams(way.upstreams) {}
 };
 
-/// What a look at a control connection tells.
-enum class Sight : std::uint8_t { alive, ended };
-
-Sight look_at(int control) noexcept {
-    for (;;) {
-        std::array<std::uint8_t, 64> discarded; // a proxy has nothing to say there
-        const auto size = real::recv(control, discarded.data(), discarded.size(), MSG_DONTWAIT);
-        if (size > 0) continue;
-        if (size == 0) return Sight::ended;
-        const bool tells_nothing = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
-        return tells_nothing ? Sight::alive : Sight::ended;
-    }
-}
-
 /// Waits for the end of an association, for a program that may be waiting itself. Keeps neither the socket
 /// nor what is known of it: the program may close it at any time.
 class WatchTask final : public sys::worker::Task {
@@ -70,7 +56,7 @@ public:
 
     sys::worker::Wait run() override {
         if (control_->is_unwanted.load()) return {.over = true};
-        has_ended_ = look_at(control_->fd.load()) == Sight::ended;
+        has_ended_ = sys::has_ended(control_->fd.load());
         return {.over = has_ended_, .fd = control_->fd.load(), .events = EPOLLIN};
     }
     void finish() noexcept override {
@@ -359,7 +345,7 @@ bool is_alive(Datagram& datagram, const sys::Association& association) {
     datagram.looked_after.store(now, std::memory_order_relaxed);
     const std::lock_guard lock(datagram.mutex);
     if (datagram.association.load() != &association) return true; // of one that has come since
-    if (look_at(datagram.control->fd.load()) == Sight::ended) {
+    if (sys::has_ended(datagram.control->fd.load())) {
         datagram.end_association();
         return false;
     }

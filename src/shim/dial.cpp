@@ -2,10 +2,12 @@
 
 #include "shim/held.hpp"
 #include "shim/probe.hpp"
+#include "shim/session.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/learnt.hpp"
 #include "sys/log.hpp"
 #include "sys/real.hpp"
+#include "sys/sessions.hpp"
 #include "sys/signals_held.hpp"
 #include "sys/socket_options.hpp"
 #include "sys/upstreams.hpp"
@@ -166,7 +168,9 @@ void Dial::end(int error) {
     if (error == 0 && may_be_held_)
         held::connected(
             rules_, {upstream_, carrier_.fd, own_domain_, plan_, fast_open_, is_on_held(), held_has_failed_});
-    if (purpose_ == Purpose::probe || purpose_ == Purpose::hold || !log::enabled(Level::info)) return;
+    if (error == 0 && purpose_ == Purpose::connect && may_use_session_ && !is_on_held())
+        session::connected(rules_, upstream_, session_.get(), carrier_.fd);
+    if (purpose_ == Purpose::probe || nobody_waits() || !log::enabled(Level::info)) return;
     if (error == 0)
         log::line(Level::info, "%s: %s%s after %.1f ms", destination_.text().c_str(), done_by(),
                   purpose_ == Purpose::direct ? "" : config().name.c_str(), milliseconds_since(started_));
@@ -185,6 +189,7 @@ const char* Dial::done_by() const noexcept {
     case Purpose::connect:
     case Purpose::associate:
     case Purpose::hold:
+    case Purpose::open_session:
     case Purpose::probe: break;
     }
     return "connected via ";
@@ -195,7 +200,8 @@ const char* Dial::done_by() const noexcept {
 void Dial::start_probe_if_claimed() {
     if (!claim_ || purpose_ != Purpose::connect || !handshake_ || plan_.exchange != Exchange::command) return;
     if (handshake_->phase() != Phase::command && handshake_->phase() != Phase::over) return;
-    if (start_probe(rules_, upstream_, *claim_, handshake_->method(), question_)) claim_.reset();
+    if (start_probe(rules_, upstream_, *claim_, policy::as_who(handshake_->method()), question_))
+        claim_.reset();
 }
 
 void Dial::resolve_direct() {
@@ -252,7 +258,7 @@ void Dial::try_next_upstream() {
 }
 
 void Dial::upstream_failed(int error) {
-    if (purpose_ == Purpose::hold) return end(error); // the program is told nothing, and nothing follows
+    if (nobody_waits()) return end(error); // the program is told nothing, and nothing follows
     upstreams::mark_down(upstream_);
     give_claim_back();
     error_ = error;
@@ -271,7 +277,7 @@ void Dial::try_next_address() {
         touched_ = true;
         // Whether it is connected the greeting finds out; who has none to send, or has sent it, has to ask.
         is_greeting_ = purpose_ != Purpose::direct && !handshake_;
-        if (is_greeting_) handshake_.emplace(plan_);
+        if (is_greeting_) begin_handshake();
         state_ = is_greeting_ ? State::shaking : State::connecting;
         return;
     }
@@ -318,7 +324,7 @@ int Dial::connect_without_waiting(const sys::Address& to) const {
 /// TCP Fast Open. Without a cookie of the server's, or without leave of the kernel, it is a connect() like
 /// any other; the cookie comes with that one.
 int Dial::connect_with_messages(const sys::Address& to) {
-    handshake_.emplace(plan_);
+    begin_handshake();
     const auto out = handshake_->step().out;
     const auto sent = real::sendto(carrier_.fd, out.data(), out.size(),
                                    MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.size);
@@ -453,7 +459,7 @@ void Dial::on_silence() {
     const bool got_reply = phase == Phase::features && handshake_->failure() != Failure::closed;
     if (purpose_ == Purpose::probe && plan_.pipelined && !got_reply) return on_question_shaken(true);
     if (phase == Phase::features) return;
-    if (plan_.pipelined && !is_on_held() && purpose_ != Purpose::hold) return try_sequentially();
+    if (plan_.pipelined && !is_on_held() && !nobody_waits()) return try_sequentially();
     handshake_.reset();
     if (phase == Phase::command) return end(ETIMEDOUT);
     disconnect();
@@ -475,6 +481,20 @@ Dial::Clock::duration Dial::patience_for_reply() const {
                      : config().handshake_timeout;
 }
 
+void Dial::begin_handshake() {
+    if (session_) handshake_.emplace(policy::by_session(plan_, *session_));
+    else handshake_.emplace(plan_);
+}
+
+/// The proxy has been started anew, or never knew the token: the password tells.
+void Dial::try_without_session() {
+    log::line(Level::info, "%s: trying once more, by password", config().name.c_str());
+    sys::sessions::with([&](auto& sessions) { sessions.refused(upstream_, session_, now_); });
+    sys::worker::wake(); // for the control connection
+    without_session_ = true;
+    try_this_address_again();
+}
+
 /// The proxy may have lost what came behind the greeting, or have done what it would have done anyway.
 void Dial::try_sequentially() {
     log::line(Level::info, "%s: trying once more, one message after the other", config().name.c_str());
@@ -490,12 +510,14 @@ void Dial::on_shaken() {
         return on_question_shaken(false);
     }
     const auto failure = handshake_->failure();
+    if (purpose_ == Purpose::open_session) // another try is for the next one to need it
+        return end(failure == Failure::none ? 0 : ECONNABORTED);
     if (is_on_held() && may_be_for_held(failure)) return try_without_held();
     if (!awaits_peer_) learn();
     // Pipelined, it got no such answer in that time.
     const bool came_soon = now_ < deadline_ - config().handshake_timeout + config().discover_timeout;
     if (sequentially_ && came_soon && (failure == Failure::none || failure == Failure::command_refused))
-        learn_of_pipelining(policy::Pipelining::refused, handshake_->method());
+        learn_of_pipelining(policy::Pipelining::refused, policy::as_who(handshake_->method()));
     if (failure == Failure::none) {
         upstreams::mark_up(upstream_);
         return end(0);
@@ -505,6 +527,7 @@ void Dial::on_shaken() {
               failure == Failure::command_refused ? describe(handshake_->reply()).data() : "");
     if (awaits_peer_) // nobody has come, or the proxy is gone
         return end(failure == Failure::command_refused ? to_errno(handshake_->reply()) : ECONNABORTED);
+    if (session_ && policy::may_be_for_session(handshake_->phase(), failure)) return try_without_session();
     if (plan_.pipelined && policy::may_be_for_pipelining(failure, relied_on_features_))
         return try_sequentially();
     if (purpose_ == Purpose::associate && failure == Failure::command_refused && !as_ipv4_ &&

@@ -45,8 +45,9 @@ public:
                 ///< DST of BIND: the only peer, or zeros, and the port
         bind,   ///< for one peer: the same, BIND before LISTEN
         accept, ///< ACCEPT of a peer; `destination` is that peer, for the log. See `accept_peer`
-        probe,  ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
-        hold,   ///< a connection to the first of `upstreams` that waits for its command: see held.hpp
+        open_session, ///< OPEN SESSION by the first of `upstreams`: see session.hpp
+        probe,        ///< LIST-FEATURES to the first of `upstreams`; `destination` is the host of interest
+        hold,         ///< a connection to the first of `upstreams` that waits for its command: see held.hpp
     };
     /// How a probe asks. It begins pipelined, to see whether the proxy takes that, and goes on to the next
     /// where the answer leaves something open (doc/wire.md, "Pipelining").
@@ -123,6 +124,8 @@ public:
     /// Once over without an error: BND as the proxy said it, often zeros. Of Purpose::associate, where it
     /// takes datagrams; of a listener's, where it listens, and after await_peer() who has come.
     [[nodiscard]] Endpoint bound() const noexcept { return handshake_ ? handshake_->bound() : Endpoint{}; }
+    /// Of Purpose::open_session, once over without an error.
+    [[nodiscard]] const SessionGrant& session() const noexcept { return handshake_->session(); }
 
 private:
     enum class State : std::uint8_t { next_upstream, next_address, connecting, shaking, over };
@@ -141,12 +144,18 @@ private:
     void ask_again(Question question);
     void try_sequentially();
     bool take_held();
+    /// It is the library's own, for connects to come.
+    [[nodiscard]] bool nobody_waits() const noexcept {
+        return purpose_ == Purpose::hold || purpose_ == Purpose::open_session;
+    }
     [[nodiscard]] bool is_on_held() const noexcept { return plan_.exchange == Exchange::held_command; }
     [[nodiscard]] bool may_be_for_held(Failure failure) const noexcept;
     void try_without_held();
     void on_held_silence();
     [[nodiscard]] Clock::duration patience_on_held() const;
     void on_hold_shaken();
+    void begin_handshake();
+    void try_without_session();
     [[nodiscard]] Clock::duration patience_for_reply() const;
     void try_this_address_again();
     void start_probe_if_claimed();
@@ -197,6 +206,7 @@ private:
     Carrier carrier_;
     int own_domain_; // of the socket as the program made it
     ClientPlan plan_;
+    std::shared_ptr<policy::Session> session_; // that takes the password's place
     std::optional<ClientHandshake> handshake_;
     std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
     std::optional<Endpoint> proxy_;              // of Purpose::accept: no other will do
@@ -208,6 +218,8 @@ private:
     bool relied_on_features_ = false; // of the plan under way
     bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
     bool sequentially_ = false;       // pipelined, it has failed
+    bool may_use_session_ = false;    // instead of the password
+    bool without_session_ = false;    // one was refused
     bool asked_others_ = false;       // what other processes have learnt was looked at
     bool fast_open_ = false;          // the messages may go with the SYN
     bool is_trial_ = false;    // pipelined, though the proxy has not said to this process that it may be

@@ -5,6 +5,7 @@
 #include "socksify/listen.hpp"
 #include "sys/learnt.hpp"
 #include "sys/log.hpp"
+#include "sys/sessions.hpp"
 #include "sys/socket_options.hpp"
 #include "sys/upstreams.hpp"
 
@@ -27,6 +28,7 @@ Dial::Requests Dial::requests() const {
     switch (purpose_) {
     case Purpose::associate: return {{Command::udp_associate, 0, {}}};
     case Purpose::accept: return {accept_request(peer_id_)};
+    case Purpose::open_session: return {{Command::open_session, 0, {}}};
     case Purpose::listen:
     case Purpose::bind: {
         const auto& [host, port] = destination_;
@@ -53,7 +55,8 @@ bool Dial::plan_attempt() {
     case Purpose::associate:
     case Purpose::listen:
     case Purpose::bind:
-    case Purpose::accept: break;
+    case Purpose::accept:
+    case Purpose::open_session: break;
     }
     return make_plan();
 }
@@ -81,7 +84,7 @@ bool Dial::make_plan() {
             if (purpose_ != Purpose::accept) at.destination = destination_.host; // that one has come
             known = cache.find(upstream_, at, now);
             if (cache.depends_on(upstream_, Scope::authentication_method)) only_method = at.method;
-            if (known.known != policy::Known::unknown || asked_) return;
+            if (known.known != policy::Known::unknown || asked_ || purpose_ == Purpose::open_session) return;
             if (!cache.depends_on(upstream_, Scope::destination)) at.destination = {};
             // What a listener is asked for with hangs on the answer.
             if (cache.ask_now(upstream_, at, now))
@@ -129,6 +132,10 @@ bool Dial::make_plan() {
     plan_ = plan.handshake;
     plan_.flag = request.flag;
     plan_.otherwise = otherwise;
+    may_use_session_ = plan.may_use_session && purpose_ != Purpose::open_session;
+    if (may_use_session_ && !without_session_)
+        session_ = sys::sessions::with([&](const auto& sessions) { return sessions.find(upstream_, now); });
+    else session_ = nullptr;
     fast_open_ = plan.fast_open;
     may_be_held_ = plan.may_be_held && !held::is_given_up(upstream_);
     is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
@@ -180,7 +187,7 @@ void Dial::learn() {
     const bool no_features = policy::says_no_features(handshake_->phase(), handshake_->failure());
     if (!no_features && !handshake_->has_features()) return;
     policy::Circumstances at;
-    at.method = handshake_->method();
+    at.method = policy::as_who(handshake_->method());
     at.destination = plan_.host_of_interest.host;
     at.client = sys::local_host(carrier_.fd);
     auto list = handshake_->take_features();

@@ -42,6 +42,7 @@ enum class LockRank : unsigned {
     descriptors,
     datagrams,
     features,
+    sessions,
     upstreams,
     held,
     worker,

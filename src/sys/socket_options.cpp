@@ -83,6 +83,16 @@ int domain_of(int fd) noexcept { return option(fd, SOL_SOCKET, SO_DOMAIN); }
 
 bool is_unix(int fd) noexcept { return domain_of(fd) == AF_UNIX; }
 
+bool has_ended(int fd) noexcept {
+    for (;;) {
+        std::array<unsigned char, 64> discarded;
+        const auto size = real::recv(fd, discarded.data(), discarded.size(), MSG_DONTWAIT);
+        if (size > 0) continue;
+        if (size == 0) return true;
+        return errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM;
+    }
+}
+
 int take_error(int fd) noexcept {
     int error = 0;
     socklen_t size = sizeof error;

@@ -36,6 +36,9 @@ std::optional<Address> local_address(int fd) noexcept;
 std::optional<Address> peer_address(int fd) noexcept;
 /// Binds `fd`, of `family`, to a port of this machine's own: which, or nothing with errno.
 std::optional<Address> bind_to_loopback(int fd, int family) noexcept;
+/// Whether the other side of a connection on which it has nothing to say is gone; what it says is thrown
+/// away.
+bool has_ended(int fd) noexcept;
 /// The local address of a socket; 0.0.0.0 if it has none. Keeps errno.
 Host local_host(int fd) noexcept;
 /// Whether a signal that interrupts a call may be meant to: some handler was installed without SA_RESTART.

@@ -29,8 +29,8 @@ from typing import Awaitable, Callable
 import far
 from scene import NAMES
 
-NO_AUTHENTICATION, PASSWORD, NONE_ACCEPTABLE = 0x00, 0x02, 0xFF
-CONNECT, ASSOCIATE, LIST_FEATURES = 0x01, 0x03, 0x10
+NO_AUTHENTICATION, PASSWORD, SESSION, NONE_ACCEPTABLE = 0x00, 0x02, 0xA0, 0xFF
+CONNECT, ASSOCIATE, LIST_FEATURES, OPEN_SESSION = 0x01, 0x03, 0x10, 0xA0
 HOLD = 0x01
 _SYN_DATA = 0x20  # TCPI_OPT_SYN_DATA, of tcpi_options
 
@@ -39,6 +39,7 @@ class Stage(enum.Enum):
     ACCEPTED = enum.auto()  # before anything was read
     GREETING = enum.auto()
     PASSWORD = enum.auto()
+    TOKEN = enum.auto()
     FEATURES = enum.auto()
     REQUEST = enum.auto()
 
@@ -232,6 +233,8 @@ class Script:
     users: dict[str, str] = field(default_factory=dict)
     as_user: str = ""  # USER:PASSWORD in the URL by which the victim's rules name this server
     at: dict[Stage, Deed] = field(default_factory=dict)
+    tokens: tuple[bytes, ...] = ()  # that OPEN SESSION gives, in turn; each is good from then on
+    lifetime: int = 300  # that it tells
     datagrams: Datagrams = Datagrams()
     tells_segments: bool = False  # the record says what came in one segment with the greeting
     loses_what_follows: bool = False  # takes one segment for one message, as microsocks does
@@ -333,8 +336,8 @@ class Connection:
             await self._at(Stage.FEATURES)
         else:
             flag = f" with flag {self.flag:02x}" if self.flag else ""
-            command = {CONNECT: "connect", ASSOCIATE: "associate"}.get(self.command, f"command {self.command:02x}")
-            self.story.append(f"{command} {to}{flag}")
+            command = {CONNECT: "connect", ASSOCIATE: "associate", OPEN_SESSION: "open session"}.get(self.command, f"command {self.command:02x}")
+            self.story.append(command if self.command == OPEN_SESSION else f"{command} {to}{flag}")
             await self._at(Stage.REQUEST)
 
     # What an honest server answers. ----------------------------------------------------------------------------------
@@ -345,11 +348,15 @@ class Connection:
                 await self._choose_method()
             case Stage.PASSWORD:
                 await self.send(b"\x01\x00")
+            case Stage.TOKEN:
+                await self._admit()
             case Stage.FEATURES:
                 await self.send(rep(7))  # most servers don't know the command
                 raise Over
             case Stage.REQUEST if self.command == ASSOCIATE:
                 await self._associate()
+            case Stage.REQUEST if self.command == OPEN_SESSION:
+                await self._open_session()
             case Stage.REQUEST:
                 await self._connect()
 
@@ -358,6 +365,10 @@ class Connection:
         await self.send(bytes((5, method)))
         if method == NONE_ACCEPTABLE:
             raise Over
+        if method == SESSION:
+            self._token = await self._read((await self._read(2))[1])
+            self.story.append(f"by token {self._token.decode()}")
+            await self._at(Stage.TOKEN)
         if method != PASSWORD:
             return
         name = (await self._read((await self._read(2))[1])).decode()
@@ -367,6 +378,21 @@ class Connection:
             await self.send(b"\x01\x01")
             raise Over
         await self._at(Stage.PASSWORD)
+
+    async def _admit(self) -> None:
+        known = self._token in self.proxy.script.tokens[: self.proxy.sessions]
+        await self.send(b"\x01\x00" if known else b"\x01\x01")
+        if not known:
+            raise Over
+
+    async def _open_session(self) -> None:
+        if self.proxy.sessions == len(self.proxy.script.tokens):
+            await self.send(rep(0xA4))
+            raise Over
+        token = self.proxy.script.tokens[self.proxy.sessions]
+        self.proxy.sessions += 1
+        await self.send(rep(0) + bytes((len(token),)) + token + struct.pack("!I", self.proxy.script.lifetime))
+        await self.await_end()
 
     _REPLIES = {101: 3, 113: 4, 111: 5, 110: 4, 13: 2}  # ENETUNREACH, EHOSTUNREACH, ECONNREFUSED, ETIMEDOUT, EACCES
 
@@ -447,6 +473,7 @@ class FakeProxy:
     def __init__(self, script: Script):
         self.script = script
         self.connections: list[Connection] = []
+        self.sessions = 0  # that were opened
         self._turns: dict[Deed, int] = {}
         self._tasks: set[asyncio.Task] = set()
 

@@ -32,6 +32,7 @@ import cases_life
 import cases_listening
 import cases_names
 import cases_refused
+import cases_sessions
 import cases_udp
 import cases_wrong
 import library
@@ -49,6 +50,7 @@ CASES = [
     *cases_held.CASES,
     *cases_names.CASES,
     *cases_refused.CASES,
+    *cases_sessions.CASES,
     *cases_life.CASES,
     *cases_listening.CASES,
     *cases_udp.CASES,

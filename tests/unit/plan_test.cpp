@@ -367,3 +367,49 @@ TEST_CASE("with the SYN goes what is pipelined, is a CONNECT, and may by list an
     nameless.add(Tag::extension, subtag_fast_open);
     CHECK_FALSE(nameless.fast_open());
 }
+
+TEST_CASE("a session's token may take the place of a password that would be sent, and of nothing else") {
+    FeatureList list;
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    const std::uint8_t data = 2;
+    list.add(Tag::extension, subtag_pipelining, Bytes(&data, 1));
+    list.add(Tag::authentication, 2);
+    const Knowledge none{Known::listed, std::make_shared<const FeatureList>(list)};
+    list.add(Tag::authentication, 0xa0);
+    list.add(Tag::command, 0xa0);
+    list.add(Tag::command, 1);
+    const Knowledge sessions{Known::listed, std::make_shared<const FeatureList>(list)};
+    list.add(Tag::authentication, 0);
+    const Knowledge open{Known::listed, std::make_shared<const FeatureList>(list)};
+    auto ann = upstream_with_password();
+    CHECK(plan_for("a:1", sessions, ann).may_use_session);
+    CHECK_FALSE(plan_for("a:1", none, ann).may_use_session);
+    CHECK_FALSE(plan_for("a:1", {}, ann).may_use_session);
+    CHECK_FALSE(plan_for("a:1", open, ann).may_use_session);
+    CHECK_FALSE(plan_for("a:1", sessions).may_use_session);
+    ann.sessions = Sessions::off;
+    CHECK_FALSE(plan_for("a:1", sessions, ann).may_use_session);
+}
+
+TEST_CASE("by a session, a plan is the same but for who says what to be let in") {
+    auto plan = plan_for("a:1", {}, upstream_with_password()).handshake;
+    const Session session(as_bytes("sixteen octets.."));
+    const auto by = by_session(plan, session);
+    REQUIRE(by.methods.size() == 1);
+    CHECK(by.methods[0] == Method::session);
+    CHECK(as_text(by.token) == "sixteen octets..");
+    CHECK(by.destination == plan.destination);
+    CHECK(as_who(Method::session) == Method::password);
+    CHECK(as_who(Method::none) == Method::none);
+    CHECK(may_be_for_session(Phase::authentication, Failure::token_refused));
+    CHECK(may_be_for_session(Phase::greeting, Failure::no_acceptable_method));
+    CHECK_FALSE(may_be_for_session(Phase::command, Failure::command_refused));
+}
+
+TEST_CASE("a session is asked of nobody that hasn't announced it") {
+    const auto refusal = [](const Knowledge& known) {
+        return make_plan(upstream_with_password(), known, Command::open_session, {}).refusal;
+    };
+    CHECK(refusal({}) == EOPNOTSUPP);
+    CHECK(refusal(listing({{Tag::command, 1}, {Tag::command, 0xa0}})) == EOPNOTSUPP);
+}
