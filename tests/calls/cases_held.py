@@ -99,6 +99,26 @@ TAKEN = [
         script=lists(at={Stage.REQUEST: later(0.05, honestly)}),
         says="2 of 2 did well",
     ),
+    held(
+        "interrupted by a signal, and goes on",
+        "interrupted",
+        USED,
+        READY,
+        script=lists(at={Stage.REQUEST: later(0.15, honestly)}),
+        says="""
+            connect = -1 EINTR
+            SO_ERROR = 0
+            getpeername = 203.0.113.80:7, 16 octets
+            echo: the same
+        """,
+    ),
+    held(
+        "a child is forked meanwhile",
+        "forked_meanwhile",
+        USED,
+        READY,
+        script=lists(at={Stage.REQUEST: later(0.15, honestly)}),
+    ),
 ]
 
 AS_ALICE = "offers 02; as alice; "

@@ -3,8 +3,10 @@
 #include "victim.hpp"
 
 #include <atomic>
+#include <csignal>
 #include <dirent.h>
 #include <sys/epoll.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <thread>
 
@@ -236,6 +238,45 @@ void forked(const Arguments& words) {
     connect_in("connect in the parent");
 }
 
+void on_alarm(int) {}
+
+/// A signal meanwhile: EINTR, and the connect() goes on.
+void interrupted(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    warm_up(to);
+    struct sigaction action {};
+    action.sa_handler = on_alarm; // no SA_RESTART
+    sigaction(SIGALRM, &action, nullptr);
+    const int fd = tcp_socket(to.family());
+    const itimerval soon{{0, 0}, {0, 50'000}};
+    setitimer(ITIMER_REAL, &soon, nullptr);
+    told("connect", connect_to(fd, to));
+    await_end_of_connect(fd);
+    observe_error(fd);
+    observe_peer(fd);
+    observe_echo(fd);
+    close(fd);
+}
+
+/// Parent and child both have it under way.
+void forked_meanwhile(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    warm_up(to);
+    const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
+    told("connect", connect_to(fd, to));
+    const pid_t child = fork();
+    await_end_of_connect(fd);
+    if (child == 0) {
+        say("the child: %s", error_name(so_error(fd)).c_str());
+        _exit(0);
+    }
+    wait(nullptr);
+    observe_error(fd);
+    observe_peer(fd);
+    observe_echo(fd);
+    close(fd);
+}
+
 /// The child's copies must not keep alive what the parent has closed, nor be in a program that it starts.
 int count_sockets() {
     int count = 0;
@@ -335,7 +376,9 @@ int main(int argc, char** argv) {
                             {"duplicated", duplicated, 1},
                             {"owned", owned, 1},
                             {"refused", refused, 2},
+                            {"interrupted", interrupted, 1},
                             {"forked", forked, 1},
+                            {"forked_meanwhile", forked_meanwhile, 1},
                             {"inherited", inherited, 1},
                             {"sockets", sockets},
                             {"other_user", other_user, 1},
