@@ -23,6 +23,7 @@ bool Dial::take_held() {
     if (!held || !replace_socket(held->fd, held->domain)) return false;
     ++next_address_;
     touched_ = true;
+    is_greeting_ = false;
     plan_.exchange = Exchange::held_command;
     handshake_.emplace(plan_);
     deadline_ = now_ + config().handshake_timeout;

@@ -667,20 +667,21 @@ TEST_CASE("of two ways to ask, the list that comes on the connection decides") {
         std::string_view request;
         Command command;
     };
-    for (const auto& [list, request, command] : {
+    for (const auto& listed : {
              Listed{lists_listen, "05 a1 01 01 00 00 00 00 1f 90", Command::listen},
              Listed{"04 02 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91", Command::bind},
              Listed{"01 05 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91",
                     Command::bind}, // of commands, nothing
          }) {
-        INFO(list);
+        INFO(listed.list);
         ClientHandshake client(plan_to_listen());
         CHECK(client.command() == Command::listen);
-        Scripted proxy({octets(no_auth), octets(granted_hold) + octets(list), octets(listens)}, Then::stays);
+        Scripted proxy({octets(no_auth), octets(granted_hold) + octets(listed.list), octets(listens)},
+                       Then::stays);
         join(client, proxy);
         REQUIRE(is_done(client));
-        CHECK(client.command() == command);
-        CHECK(hex(proxy.messages[2]) == request);
+        CHECK(client.command() == listed.command);
+        CHECK(hex(proxy.messages[2]) == listed.request);
     }
 }
 
