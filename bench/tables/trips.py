@@ -9,6 +9,7 @@ row of held connections the process has connected often enough for one to be rea
 import json
 import shutil
 import statistics
+import subprocess
 
 from peers import Proxy
 from rows import Figure, Row
@@ -21,6 +22,10 @@ RELAYS = (  # a name, what its list announces, and after how many connections mo
     ("relay, its list known", {"hold": False}, 0),
     ("relay, TCP Fast Open on both sides", {"hold": False, "fast_open": True}, 0),
     ("relay, a held connection ready", {"hold": True}, 2),
+)
+RELAYS_WITH_PASSWORD = (
+    ("relay, password, TCP Fast Open on both sides", {"hold": False, "fast_open": True}, 0),
+    ("relay, a session token over Fast Open", {"hold": False, "fast_open": True, "sessions": True}, 2),
 )
 
 
@@ -55,16 +60,23 @@ def measure(scene):
         for name, features, later in RELAYS:
             with scene.server(far, DESTINATION), relay(scene, far, features):
                 out += rows(name, scene.link_proxy, later=later)
+        for name, features, later in RELAYS_WITH_PASSWORD:
+            with scene.server(far, DESTINATION), relay(scene, far, features, login):
+                out += rows(name, login, later=later)
     return out
 
 
-def relay(scene, far, features):
-    """socksify-relay on `far`."""
+def relay(scene, far, features, login=None):
+    """socksify-relay on `far`, for whoever comes or for the user of `login`."""
+    program = str(scene.build / "src/relay/socksify-relay")
     path = STATE / "bench" / "relay.json"
     settings = {"listen": f"{LINK_PROXY}:1080", "insecure_open": True, "guard_own_host": False}
     settings["features"] = features
+    if login:
+        hashed = subprocess.run([program, "--hash-password"], input=login.password + "\n", stdout=subprocess.PIPE, text=True)
+        settings["auth"] = {"methods": "password", "users": {login.user: hashed.stdout.strip()}}
     path.write_text(json.dumps({**settings, "log": {"level": "warning"}}))
-    return scene.daemon(far, [str(scene.build / "src/relay/socksify-relay"), "--config", str(path)], listens=1080)
+    return scene.daemon(far, [program, "--config", str(path)], listens=1080)
 
 
 def forget():
