@@ -96,6 +96,11 @@ public:
     /// A command of this project's is a `no` unless the list has it and names the `extension_set`; LISTEN and
     /// ACCEPT are there together or not at all.
     [[nodiscard]] Support supports(Command command) const noexcept;
+    /// The command of a request, or the type of its address, is a `no`.
+    [[nodiscard]] bool rules_out(const Request& request) const noexcept {
+        return supports(request.command) == Support::no ||
+               supports(request.destination.host.type()) == Support::no;
+    }
     [[nodiscard]] bool has(BindFeature feature) const noexcept {
         return has(Tag::command, 0x02, static_cast<std::uint8_t>(feature));
     }

@@ -21,8 +21,9 @@ struct ClientPlan {
     Command command = Command::connect;
     std::uint8_t flag = 0; ///< of the command; only what the server has announced
     Endpoint destination;
-    /// Of features_then_command: what takes the command's place if the list rules that out, but not this.
-    std::optional<Request> otherwise;
+    /// Of features_then_command: of these and the command the first one is sent that the list doesn't rule
+    /// out.
+    std::vector<Request> otherwise;
     /// DST of LIST-FEATURES; 0.0.0.0:0 asks for no specific host.
     Endpoint host_of_interest;
     MethodList methods{Method::none}; ///< offered, in this order: none, password and session

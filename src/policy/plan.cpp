@@ -103,13 +103,13 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
     return plan;
 }
 
-const Request& pick(const Request& first, const Request& otherwise, const FeatureList* features) {
+const Request& pick(const Request& first, std::span<const Request> otherwise, const FeatureList* features) {
     const FeatureList nothing_said;
     const auto& list = features != nullptr ? *features : nothing_said;
-    const auto is_ruled_out = [&](const Request& request) {
-        return list.supports(request.command) == Support::no;
-    };
-    return is_ruled_out(first) && !is_ruled_out(otherwise) ? otherwise : first;
+    if (!list.rules_out(first)) return first;
+    for (const auto& request : otherwise)
+        if (!list.rules_out(request)) return request;
+    return first;
 }
 
 ClientPlan by_session(ClientPlan plan, const Session& session) {

@@ -7,6 +7,8 @@
 #include "policy/session_cache.hpp"
 #include "socksify/handshake.hpp"
 
+#include <span>
+
 namespace socksify::policy {
 
 /// Whether, and where, LIST-FEATURES is asked on the way to a destination.
@@ -40,9 +42,9 @@ struct Plan {
 Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command, const Endpoint& destination,
                std::optional<Method> only_method = {});
 
-/// Of two ways to ask for the same, the one to plan with: `first`, unless `features` rules it out and the
-/// other not. Without a list, what only a list can announce is ruled out.
-const Request& pick(const Request& first, const Request& otherwise, const FeatureList* features);
+/// Of several ways to ask for the same, the first that `features` doesn't rule out; `first` if it rules out
+/// all of them. Without a list, what only a list can announce is ruled out.
+const Request& pick(const Request& first, std::span<const Request> otherwise, const FeatureList* features);
 
 /// The methods that the upstream's credentials allow, cheapest first, less those that `features` rules out.
 MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features);

@@ -247,12 +247,16 @@ void ClientHandshake::on_features_complete() {
 
 /// With the list that has come. False if it leaves nothing to ask for.
 bool ClientHandshake::settle_on_command() {
-    if (features_.supports(plan_.command) != Support::no) return true;
-    if (!plan_.otherwise || features_.supports(plan_.otherwise->command) == Support::no) return false;
-    plan_.command = plan_.otherwise->command;
-    plan_.flag = plan_.otherwise->flag;
-    plan_.destination = plan_.otherwise->destination;
-    return true;
+    if (plan_.otherwise.empty()) return features_.supports(plan_.command) != Support::no;
+    if (!features_.rules_out({plan_.command, plan_.flag, plan_.destination})) return true;
+    for (const auto& [command, flag, destination] : plan_.otherwise) {
+        if (features_.rules_out({command, flag, destination})) continue;
+        plan_.command = command;
+        plan_.flag = flag;
+        plan_.destination = destination;
+        return true;
+    }
+    return false;
 }
 
 void ClientHandshake::on_command_reply(const ReplyMessage& reply) {

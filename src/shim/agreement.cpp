@@ -24,6 +24,9 @@ constexpr std::size_t most_waiting = 1024;
 
 } // namespace
 
+Agreement::Agreement(int domain, ListenWish wish)
+    : domain_(domain), wish_(std::move(wish)), pause_(shortest_pause) {}
+
 int Agreement::make() {
     auto& wanted = wish_.wanted;
     const bool has_filter = !wanted.host.is_unspecified();
@@ -41,6 +44,12 @@ int Agreement::make() {
     agreed_ = dial_->upstream();
     wanted.port = bound.port;
     return 0;
+}
+
+ListenWish Agreement::agreed() const {
+    auto wish = wish_;
+    wish.upstreams = {*agreed_};
+    return wish;
 }
 
 sys::Address Agreement::local() const {
@@ -122,6 +131,7 @@ bool Agreement::begin() {
         agreed_ ? std::span<const std::size_t>(&*agreed_, 1) : wish_.upstreams;
     dial_.emplace(wish_.one_peer ? Dial::Purpose::bind : Dial::Purpose::listen, sys::rules(), candidates,
                   wish_.wanted, Carrier{control_.get(), domain_, false, {}});
+    if (wish_.both_families) dial_->want_both_families();
     return true;
 }
 
@@ -233,7 +243,7 @@ void Agreement::accept_waiting() {
     for (; !waiting_.empty() && listener_->has_room(); waiting_.pop_front()) {
         const auto& [id, peer] = waiting_.front();
         std::unique_ptr<sys::worker::Task> acceptance = std::make_unique<Acceptance>(
-            sys::Place(listener_), WaitingRoom{*agreed_, proxy()}, id, peer, domain_);
+            sys::Place(listener_), WaitingRoom{dial_->upstream(), proxy()}, id, peer, domain_);
         sys::worker::post(acceptance); // to this thread: it needs no other
     }
 }

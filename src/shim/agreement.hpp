@@ -29,15 +29,23 @@ struct ListenWish {
     Endpoint wanted;                    ///< the one peer that may come, or zeros, and the port, or 0
     std::optional<Host> told;           ///< where the peer knows the program to be, if it knows it already
     bool one_peer = false;              ///< will come, if any: BIND is the shorter way
+    bool both_families = false;         ///< of peers, if the proxy can do that
 };
 
 class Agreement final : public sys::worker::Task {
 public:
     /// `domain` is that of the program's socket.
-    Agreement(int domain, ListenWish wish) : domain_(domain), wish_(std::move(wish)) {}
+    Agreement(int domain, ListenWish wish);
 
     /// On this thread, until the proxy listens. 0 or errno.
     int make();
+    /// What has been agreed, for an agreement that takes this one's place.
+    [[nodiscard]] ListenWish agreed() const;
+    /// In place of make() and serve(): the worker is to ask.
+    void renew(std::shared_ptr<sys::Listener> listener) noexcept {
+        listener_ = std::move(listener);
+        stage_ = Stage::pausing;
+    }
     /// Where the proxy listens, as getsockname() shows it.
     [[nodiscard]] sys::Address local() const;
     /// Before it is the worker's.
@@ -88,7 +96,7 @@ private:
     Stage stage_ = Stage::binding;
     bool waits_for_room_ = false;
     sys::worker::Clock::time_point until_{};
-    std::chrono::milliseconds pause_{};
+    std::chrono::milliseconds pause_;
 };
 
 } // namespace socksify::shim

@@ -81,6 +81,8 @@ public:
         carrier_.fd = fd;
         carrier_.parked = std::move(parked);
     }
+    /// Of Purpose::listen: peers of both families may come, if the proxy can do that.
+    void want_both_families() noexcept { wants_both_families_ = true; }
     /// Of Purpose::accept: the peer's ID, and where the proxy is that has told it; nowhere if that has no
     /// address.
     void accept_peer(std::uint32_t id, const std::optional<Endpoint>& proxy) {
@@ -161,10 +163,10 @@ private:
     void start_probe_if_claimed();
     void end(int error);
     void upstream_failed(int error);
-    /// What is asked for, and what else would do.
+    /// What is asked for, and what else would do, the better before the worse.
     struct Requests {
         Request first;
-        std::optional<Request> otherwise{};
+        std::vector<Request> otherwise{};
     };
     [[nodiscard]] Requests requests() const;
     [[nodiscard]] bool is_listener() const noexcept {
@@ -211,6 +213,7 @@ private:
     std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
     std::optional<Endpoint> proxy_;              // of Purpose::accept: no other will do
     std::uint32_t peer_id_ = 0;
+    bool wants_both_families_ = false;
     std::optional<Method> chosen_; // of a probe: by the proxy, on the program's connection
     Purpose purpose_;
     Question question_ = Question::pipelined; // of a probe; else of the one to be started

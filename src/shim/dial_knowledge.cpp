@@ -35,7 +35,9 @@ Dial::Requests Dial::requests() const {
         const Host any = host.type() == AddressType::ipv6 ? Host::ipv6({}) : Host{};
         const Request bind{Command::bind, 0, destination_};
         const Request listen{Command::listen, port != 0 ? flag_this_port : std::uint8_t{0}, {any, port}};
-        return purpose_ == Purpose::listen ? Requests{listen, bind} : Requests{bind, listen};
+        if (purpose_ == Purpose::bind) return {bind, {listen}};
+        if (!wants_both_families_) return {listen, {bind}};
+        return {{Command::listen, listen.flag, {Host::ipv6({}), port}}, {listen, bind}};
     }
     case Purpose::connect:
     case Purpose::direct:
@@ -126,8 +128,8 @@ bool Dial::make_plan() {
     relied_on_features_ = known.features != nullptr;
 
     const auto [first, otherwise] = requests();
-    const bool list_will_tell = ask == policy::Ask::on_this_connection || !otherwise;
-    const auto& request = list_will_tell ? first : policy::pick(first, *otherwise, known.features.get());
+    const bool list_will_tell = ask == policy::Ask::on_this_connection || otherwise.empty();
+    const auto& request = list_will_tell ? first : policy::pick(first, otherwise, known.features.get());
     const auto plan = policy::make_plan(upstream, known, request.command, request.destination, only_method);
     plan_ = plan.handshake;
     plan_.flag = request.flag;

@@ -20,20 +20,18 @@ public:
     Knock(sys::Place place, int fd, std::uint16_t port) noexcept : place_(std::move(place)), port_(port) {
         fd_.reset(fd);
     }
-    ~Knock() override { place_.listener().forget_knock(port_); }
-    Knock(const Knock&) = delete;
-    Knock& operator=(const Knock&) = delete;
-
     [[nodiscard]] const sys::Listener& listener() const noexcept { return place_.listener(); }
 
     sys::worker::Wait run() override {
         char octet = 0;
         const auto size = real::recv(fd_.get(), &octet, sizeof octet, MSG_DONTWAIT);
-        if (size < 0 && (errno == EAGAIN || errno == EINTR)) return {.fd = fd_.get(), .events = EPOLLIN};
-        return {.over = true}; // accept() has closed it, or the program its listener
+        if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM))
+            return {.fd = fd_.get(), .events = EPOLLIN};
+        place_.listener().forget_knock(port_); // accept() has closed it, or the program its listener
+        return {.over = true};
     }
     void finish() noexcept override {}
-    void abandon(int) noexcept override {}
+    void abandon(int) noexcept override {} // closed, it waits to be taken as well
 
 private:
     sys::Place place_;

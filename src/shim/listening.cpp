@@ -2,6 +2,7 @@
 
 #include "policy/rules.hpp"
 #include "shim/agreement.hpp"
+#include "shim/heir.hpp"
 #include "shim/kind.hpp"
 #include "sys/fd_marks.hpp"
 #include "sys/log.hpp"
@@ -109,10 +110,13 @@ Way way_of(int fd, int domain, const Endpoint& bound, Say say = Say::yes) {
     case Kind::block: return {Way::Kind::refused, {}};
     case Kind::via: break;
     }
-    // One for both families is asked for on IPv4: a server that listens on both is not to be expected.
-    const bool is_ipv6 =
-        takes_ipv6_only(fd, domain) || (host.type() == AddressType::ipv6 && !host.is_unspecified());
-    return {Way::Kind::via, {action.upstreams, {is_ipv6 ? Host::ipv6({}) : Host{}, bound.port}, {}, false}};
+    // One for both families is asked for by BIND on IPv4: a server that listens on both then is not to be
+    // expected.
+    const bool only_ipv6 = takes_ipv6_only(fd, domain);
+    const bool is_ipv6 = only_ipv6 || (host.type() == AddressType::ipv6 && !host.is_unspecified());
+    const bool both = domain == AF_INET6 && host.is_unspecified() && !only_ipv6;
+    return {Way::Kind::via,
+            {action.upstreams, {is_ipv6 ? Host::ipv6({}) : Host{}, bound.port}, {}, false, both}};
 }
 
 /// Whether some connection has told the program that this is its own address.
@@ -130,7 +134,13 @@ std::shared_ptr<Listener> agree(int domain, const ListenWish& wish) {
     auto agreement = std::make_unique<Agreement>(domain, wish);
     if (const int error = agreement->make(); error != 0) return errno = error, nullptr;
     auto listener = Listener::make(agreement->local());
-    if (listener) listener->agreement = std::move(agreement);
+    if (!listener) return {};
+    listener->renew = [domain, agreed = agreement->agreed()](std::shared_ptr<Listener> inherited) {
+        auto anew = std::make_unique<Agreement>(domain, agreed);
+        anew->renew(std::move(inherited));
+        return anew;
+    };
+    listener->agreement = std::move(agreement);
     return listener;
 }
 
@@ -150,6 +160,15 @@ std::shared_ptr<const sys::ListenerUse> begin_listening(int fd, int domain, cons
     entry.unseen().listener = use;
     sys::fds::put(fd, entry);
     return use;
+}
+
+/// That of another listener at the same port, by SO_REUSEPORT: the kernel lets who knocks in at any of them.
+std::shared_ptr<const sys::ListenerUse> of_same_port(int fd, const Endpoint& here) {
+    if (sys::option(fd, SOL_SOCKET, SO_REUSEPORT) <= 0) return {};
+    const auto listens = [](const Socket& socket) { return socket.state == Socket::State::listening; };
+    for (const auto& [other, socket] : sys::fds::all(listens))
+        if (local_endpoint(other) == here) return socket->listener;
+    return {};
 }
 
 int patience(int backlog) noexcept { return std::clamp(backlog, 1, largest_backlog); }
@@ -190,15 +209,19 @@ Verdict<> listen(int fd, int backlog) {
     }
     if (socket && socket->state != Socket::State::bound) return Verdict<>::pass();
     const auto kind = kind_of(fd);
-    if (!kind || kind->protocol != policy::Protocol::tcp || sys::option(fd, SOL_SOCKET, SO_ACCEPTCONN) > 0)
+    if (!kind) return is_no_socket() ? Verdict<>::pass() : Verdict<>::fail(errno);
+    if (kind->protocol != policy::Protocol::tcp || sys::option(fd, SOL_SOCKET, SO_ACCEPTCONN) > 0)
         return Verdict<>::pass();
-    const auto here = local_endpoint(fd);
+    const auto address = sys::local_address(fd);
+    if (!address) return Verdict<>::fail(errno); // which way it is to go can't be told
+    const auto here = sys::to_endpoint(address->get(), address->size);
     const auto given = socket ? sys::to_endpoint(socket->local.get(), socket->local.size) : here;
     if (!given || !here) return Verdict<>::pass();
 
     auto use = socket ? socket->listener : nullptr;
     const auto* told = use ? &use->listener()->local() : nullptr;
     if (use && !use->listener()->is_own()) use = nullptr; // the parent's, whose agreement stays there
+    if (!use) use = of_same_port(fd, *here);
     if (!use) {
         auto way = way_of(fd, kind->domain, *given);
         if (told != nullptr) way.wish.wanted.port = sys::to_endpoint(told->get(), told->size)->port;
@@ -224,13 +247,16 @@ Verdict<> listen(int fd, int backlog) {
         sys::fds::forget_socket(fd);
         return Verdict<>::fail(error);
     };
-    if (!sys::close_to_others(fd) || real::listen(fd, backlog) != 0 || !listener->open_door(fd))
+    const bool is_new = listener->agreement != nullptr;
+    if (!sys::close_to_others(fd) || real::listen(fd, backlog) != 0 || (is_new && !listener->open_door(fd)))
         return fail();
     sys::stay_closed_to_others(fd);
     sys::fds::put(fd, entry);
+    if (!is_new) return Verdict<>::done(0);
     static_cast<Agreement&>(*listener->agreement).serve(listener);
     if (!sys::worker::post(listener->agreement)) {
         const int error = errno;
+        listener->agreement.reset(); // which keeps the listener
         sys::fds::forget_socket(fd);
         return Verdict<>::fail(error);
     }
@@ -255,7 +281,9 @@ std::shared_ptr<Listener> listener_of(int fd) noexcept {
         return {};
     const sys::KeepErrno keep;
     const auto socket = sys::find_socket(fd);
-    return socket && socket->state == Socket::State::listening ? socket->listener->listener() : nullptr;
+    if (!socket || socket->state != Socket::State::listening) return {};
+    stand_by(socket->listener->listener());
+    return socket->listener->listener();
 }
 
 void drop(int taken) noexcept {

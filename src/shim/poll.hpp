@@ -1,6 +1,7 @@
 // epoll_ctl: who polls what, so that a registration can follow a description to another number and back.
 #pragma once
 
+#include "shim/heir.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/parked.hpp"
 #include "sys/real.hpp"
@@ -36,8 +37,9 @@ inline int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) {
     const auto call = [&] { return register_and_note(epoll, operation, fd, event); };
     // A registration between the worker's look at the notes and its swap would be made with the stand-in, and
     // go with it.
-    if (const auto socket = sys::fds::find(fd); socket && socket->parked)
-        return socket->parked->between_swaps(call);
+    const auto socket = sys::fds::find(fd);
+    if (socket && socket->parked) return socket->parked->between_swaps(call);
+    if (socket && socket->state == sys::Socket::State::listening) stand_by(socket->listener->listener());
     return call();
 }
 

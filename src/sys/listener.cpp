@@ -14,10 +14,10 @@ namespace socksify::sys {
 
 std::shared_ptr<Listener> Listener::make(const Address& local) {
     std::shared_ptr<Listener> listener(new Listener(local));
-    void* marks = mmap(nullptr, sizeof(Marks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                       0); // zeros: none
-    if (marks == MAP_FAILED) return {};
-    listener->marks_ = static_cast<Marks*>(marks);
+    void* shared = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                        0); // zeros: no marks
+    if (shared == MAP_FAILED) return {};
+    listener->shared_ = static_cast<Shared*>(shared);
     int pair[2];
     const bool made = [&] {
         const RoomAboveSoftLimit room;
@@ -25,7 +25,7 @@ std::shared_ptr<Listener> Listener::make(const Address& local) {
     }();
     if (!made) return {};
     for (int i = 0; i < 2; ++i) listener->queue_[i] = make_internal(pair[i]);
-    listener->owner_ = getpid();
+    listener->shared_->owner.store(getpid());
     listener->forks_before_ = fork_count();
     return listener;
 }
@@ -33,7 +33,7 @@ std::shared_ptr<Listener> Listener::make(const Address& local) {
 Listener::~Listener() {
     const KeepErrno keep;
     for (const int fd : queue_) close_internal(fd);
-    if (marks_ != nullptr) munmap(marks_, sizeof(Marks));
+    if (shared_ != nullptr) munmap(shared_, sizeof(Shared));
 }
 
 bool Listener::open_door(int fd) noexcept {
@@ -48,35 +48,44 @@ bool Listener::open_door(int fd) noexcept {
     return true;
 }
 
-bool Listener::put(int connection, const Address& peer) const noexcept {
-    iovec piece{const_cast<Address*>(&peer), sizeof peer};
+namespace {
+
+/// A message in the queue: a peer's address, and room for its connection.
+struct Passing {
+    iovec piece;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    auto* part = CMSG_FIRSTHDR(&message);
+
+    explicit Passing(Address& peer) noexcept : piece{&peer, sizeof peer} {
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+    }
+    Passing(const Passing&) = delete;
+    Passing& operator=(const Passing&) = delete;
+};
+
+} // namespace
+
+bool Listener::put(int connection, Address peer) const noexcept {
+    Passing out(peer);
+    auto* part = CMSG_FIRSTHDR(&out.message);
     part->cmsg_level = SOL_SOCKET;
     part->cmsg_type = SCM_RIGHTS;
     part->cmsg_len = CMSG_LEN(sizeof connection);
     std::memcpy(CMSG_DATA(part), &connection, sizeof connection);
-    return real::sendmsg(queue_[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof peer;
+    return real::sendmsg(queue_[0], &out.message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof peer;
 }
 
 Arrival Listener::take() const noexcept {
     Arrival arrival;
-    iovec piece{&arrival.peer, sizeof arrival.peer};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    Passing in(arrival.peer);
     // At the program's limit there would be no number for it, and the kernel would drop the connection.
     const RoomAboveSoftLimit room;
-    if (real::recvmsg(queue_[1], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof arrival.peer) return {};
-    const auto* part = CMSG_FIRSTHDR(&message);
+    if (real::recvmsg(queue_[1], &in.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof arrival.peer)
+        return {};
+    const auto* part = CMSG_FIRSTHDR(&in.message);
     if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
         std::memcpy(&arrival.fd, CMSG_DATA(part), sizeof arrival.fd);
     return arrival;
@@ -95,6 +104,17 @@ void Listener::set_backlog(int most) noexcept {
     if (most_.exchange(most) != most) worker::wake();
 }
 
+bool Listener::inherit(pid_t owner) noexcept {
+    if (!shared_->owner.compare_exchange_strong(owner, getpid())) return false;
+    coming_.store(0); // those that were on their way are the former owner's
+    return true;
+}
+
+bool Listener::begins_to_stand_by() noexcept {
+    const pid_t here = getpid();
+    return stands_by_.exchange(here) != here;
+}
+
 Place::Place(std::shared_ptr<Listener> listener) noexcept : listener_(std::move(listener)) {
     listener_->coming_.fetch_add(1);
 }
@@ -104,8 +124,11 @@ Place::~Place() {
 }
 
 void Listener::close() noexcept {
-    if (!is_own()) return;                                             // its agreement is the parent's
-    if (forks_before_ != fork_count() && agreement == nullptr) return; // a child may have the socket still
+    const pid_t here = getpid();
+    // A child of vfork(), which closes what is its own, is in its parent's memory.
+    if (here != owner() && here != stands_by_.load()) return;
+    // Whoever has the agreement goes on with it as long as another process may have the socket still.
+    if (here == owner() && forks_before_ != fork_count() && agreement == nullptr) return;
     closed_.store(true, std::memory_order_release);
     worker::wake();
 }

@@ -19,7 +19,7 @@
 // Ownership: the fd table's entries share one ListenerUse, the worker's tasks the Listener. When the last
 // number is closed in the process that called listen(), the agreement ends, unless another process may have
 // the socket still. fork(): children share queue, marks and socket, and may accept what the parent's worker
-// brings. The agreement ends with the process that made it.
+// brings. When the process that has the agreement ends, a child may take it over (shim/heir.hpp).
 #pragma once
 
 #include "sys/address.hpp"
@@ -27,6 +27,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <unistd.h>
 
@@ -49,8 +50,15 @@ public:
 
     [[nodiscard]] const Address& local() const noexcept { return local_; }
 
-    /// Whether this process has made it, and not one that it was forked from.
-    [[nodiscard]] bool is_own() const noexcept { return getpid() == owner_; }
+    /// The process that has the agreement with the proxy.
+    [[nodiscard]] pid_t owner() const noexcept { return shared_->owner.load(); }
+    [[nodiscard]] bool is_own() const noexcept { return getpid() == owner(); }
+    /// This process becomes the owner after `owner`, which has ended; false if another one has.
+    bool inherit(pid_t owner) noexcept;
+    /// Once for each process that shares it.
+    [[nodiscard]] bool begins_to_stand_by() noexcept;
+    /// Makes the agreement anew, in a process that has inherited it. Throws std::bad_alloc.
+    std::function<std::unique_ptr<worker::Task>(std::shared_ptr<Listener>)> renew;
 
     /// How many peers may be on their way to accept(). The worker hears of it.
     void set_backlog(int most) noexcept;
@@ -67,7 +75,7 @@ public:
     // The worker's side.
 
     /// Puts a connection into the queue; `connection` stays the caller's. False with errno.
-    bool put(int connection, const Address& peer) const noexcept;
+    bool put(int connection, Address peer) const noexcept;
     void expect_knock(std::uint16_t port) const noexcept { mark_of(port).fetch_or(bit_of(port)); }
     void forget_knock(std::uint16_t port) const noexcept { mark_of(port).fetch_and(~bit_of(port)); }
     /// Nobody can accept any more.
@@ -84,11 +92,14 @@ public:
     void close() noexcept;
 
 private:
-    using Marks = std::array<std::atomic<std::uint64_t>, 65536 / 64>;
+    struct Shared {
+        std::array<std::atomic<std::uint64_t>, 65536 / 64> marks;
+        std::atomic<pid_t> owner;
+    };
     explicit Listener(const Address& local) : local_(local) {}
     static std::uint64_t bit_of(std::uint16_t port) noexcept { return std::uint64_t{1} << (port % 64); }
     [[nodiscard]] std::atomic<std::uint64_t>& mark_of(std::uint16_t port) const noexcept {
-        return (*marks_)[port / 64];
+        return shared_->marks[port / 64];
     }
 
     friend class Place;
@@ -96,9 +107,9 @@ private:
     Address door_;
     std::atomic<int> coming_{0};
     std::atomic<int> most_{1};
-    Marks* marks_ = nullptr; // shared with children
+    Shared* shared_ = nullptr; // with children
     int queue_[2] = {-1, -1};
-    pid_t owner_ = -1;
+    std::atomic<pid_t> stands_by_{-1}; // the process that does, for a child has a copy
     unsigned forks_before_ = 0;
     std::atomic<bool> closed_{false};
 };

@@ -23,6 +23,8 @@ SCENARIOS = (
     ("options that a peer inherits", "options"),
     ("four threads", "threads"),
     ("three children", "forked"),
+    ("the process that has called listen() ends", "inherited"),
+    ("a peer's connection after exec", "executes"),
     ("closed, duplicated, shut down while waiting", "closing"),
     ("arguments that make no sense", "arguments"),
 )
@@ -96,6 +98,10 @@ CASES = [
         if scenario in ("early", "leaves", "options")  # it takes one at a time
     ),
     Case("listening / a port that is asked for, and a local client", "listening local 4711", environment=LISTEN),
+    *(
+        Case(f"listening / SO_REUSEPORT, {way}", f"listening same_port {CALLER} {port}", upstream=upstream, environment=LISTEN)
+        for way, upstream, port in (("BIND", {}, 4713), ("LISTEN", BY_LISTEN, 4714))
+    ),
     Case("listening / no rule speaks of it", "listening local 4711"),
     Case(
         "listening / a rule keeps it here",

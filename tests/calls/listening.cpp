@@ -115,6 +115,21 @@ void early(const Arguments& words) {
     say("'%s'", octets);
 }
 
+/// Another program has the peer's connection, as number FD, and says whether it is PEER's.
+void executed(const Arguments& words) {
+    const int fd = std::stoi(std::string(words[0]));
+    say("getpeername the same: %s", text_of(name_of(fd, getpeername)) == words[1] ? "yes" : "no");
+    observe_echo(fd);
+}
+
+void executes(const Arguments& words) {
+    Scene scene(words[0]);
+    const auto who = scene.call("visit");
+    const auto fd = std::to_string(accept(scene.listener, nullptr, nullptr));
+    execl("/proc/self/exe", "listening", "executed", fd.c_str(), who[0].c_str(), nullptr);
+    say("execl: %s", error_name(errno).c_str());
+}
+
 void leaves(const Arguments& words) {
     Scene scene(words[0]);
     scene.call("leave");
@@ -215,6 +230,74 @@ void forked(const Arguments& words) {
     }
 }
 
+/// Accepts until nobody has come for a while, and tells of each by an octet.
+void accept_as_worker(int listener, int told) {
+    const int epoll = epoll_create1(0);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    while (epoll_wait(epoll, &event, 1, 700) == 1)
+        for (int fd; (fd = accept(listener, nullptr, nullptr)) >= 0; close(fd)) {
+            fcntl(fd, F_SETFL, 0);
+            char octet = '+';
+            if (write(fd, &octet, 1) != 1 || read(fd, &octet, 1) != 1) octet = '-';
+            if (write(told, &octet, 1) != 1) std::_Exit(1);
+        }
+}
+
+/// Two sockets at one port, by SO_REUSEPORT, each with its own peers.
+void same_port(const Arguments& words) {
+    Scene scene(words[0], SOCK_NONBLOCK, 0);
+    const auto again = [&] {
+        const int on = 1;
+        const int other = tcp_socket(AF_INET, SOCK_NONBLOCK);
+        told("SO_REUSEPORT", setsockopt(other, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on));
+        return other;
+    };
+    close(scene.listener);
+    const auto any = address_of("0.0.0.0:" + std::string(words[1]));
+    const int both[] = {again(), again()};
+    for (const int one : both) {
+        told("bind", bind(one, any.get(), any.size));
+        told("listen", listen(one, 8));
+    }
+    scene.listener = both[0];
+    scene.call("visit", 8);
+    int accepted = 0;
+    for (const int one : both)
+        while (accept(one, nullptr, nullptr) >= 0) ++accepted;
+    say("accepted %d", accepted);
+    close(both[0]);
+    scene.listener = both[1];
+    scene.call("visit");
+    observe_echo(told_fd("accept", accept(both[1], nullptr, nullptr)));
+}
+
+/// A daemon: the process that has called listen() ends, its children go on. So does one of those.
+void inherited(const Arguments& words) {
+    int told[2];
+    if (pipe(told) != 0) give_up("no pipe");
+    if (fork() == 0) {
+        Scene scene(words[0], SOCK_NONBLOCK);
+        const pid_t first = getpid();
+        for (int i = 0; i < 3; ++i)
+            if (fork() == 0) {
+                std::thread worker([&] { accept_as_worker(scene.listener, told[1]); });
+                while (getppid() == first) pause(1);
+                if (i == 0) scene.call("visit", 3);
+                worker.join();
+                std::_Exit(0);
+            }
+        pause(50);
+        std::_Exit(0);
+    }
+    close(told[1]);
+    std::string all;
+    for (char octet = 0; read(told[0], &octet, 1) == 1;) all += octet;
+    say("echoed %s", all.c_str());
+    wait(nullptr);
+}
+
 void closing(const Arguments& words) {
     Scene scene(words[0]);
     const int other = dup(scene.listener);
@@ -281,6 +364,8 @@ constexpr Scenario scenarios[] = {
     {"threads", threads, 1},     {"forked", forked, 1},
     {"closing", closing, 1},     {"local", local, 1},
     {"arguments", arguments, 1}, {"patient", patient, 1},
+    {"executes", executes, 1},   {"executed", executed, 2},
+    {"inherited", inherited, 1}, {"same_port", same_port, 2},
 };
 
 } // namespace

@@ -123,6 +123,7 @@ class Client:
         half-close    one direction goes on when the other has been closed
         datagrams     UDP
         bind          BIND: somebody connects to the program
+        both-families somebody connects to it over IPv6, though it listens for IPv4, too
         again         BIND can have a port that it had a moment ago, though a connection has just ended there
         refusal       where there is no connection, there is no success first and then a closed one
         capabilities  the program's file has some, and ld.so preloads nothing into such a one unless root runs it
@@ -180,13 +181,13 @@ REVERSE_PROXY = (
 
 
 
-def visited(how: str, many: int, port: int, path: str) -> dict:
-    """Of a server on `port`: that so many visitors on `far` are served, who go to the proxy's address."""
+def visited(how: str, many: int, port: int, path: str, host: str = PROXY_FAR_SIDE.v4, uses: str = "bind") -> dict:
+    """Of a server on `port`: that so many visitors on `far` are served, who go to the proxy's address `host`."""
     return {
         "check": prints(f"{many} of {many}\n"),
         "environment": {"SOCKSIFY_LISTEN": "1"},
-        "uses": "bind again" if many > 1 else "bind",
-        "visited_by": f"{PYTHON} {SCRIPTS}/visitors.py {how} {many} {PROXY_FAR_SIDE.v4} {port} {path}",
+        "uses": f"{uses} again" if many > 1 else uses,
+        "visited_by": f"{PYTHON} {SCRIPTS}/visitors.py {how} {many} {host} {port} {path}",
         "listens_at": port,
         "takes": "nc.openbsd",
         "timeout": 40,
@@ -196,12 +197,15 @@ def visited(how: str, many: int, port: int, path: str) -> dict:
 def servers() -> list["Client"]:
     """Servers that are reached at the proxy's address, each by one peer, by many in a row, and by many at once."""
     hello = "mkdir www; echo hello >www/hello;"
+    nginx = f"sh -c 'sed \"s/PORT/%s/\" {SCRIPTS}/daemon.conf >conf; nginx -e stderr -p {CASE} -c {CASE}/conf; sleep 60'"
     kinds = (
         ("ncat -l -k", "ncat -l -k -4 {port} --exec /bin/cat", ""),
         ("python http.server", f"sh -c '{hello} exec {PYTHON} -m http.server -d www {{port}}'", "/hello"),
         ("node http", f"node {SCRIPTS}/http_server.mjs {{port}}", "/"),
         ("python asyncio server", f"{PYTHON} {SCRIPTS}/asyncio_server.py 0.0.0.0 {{port}}", ""),
         ("forked workers", f"{PYTHON} {SCRIPTS}/forking_server.py {{port}}", ""),
+        ("nginx, a daemon", nginx % "{port}", "/"),
+        ("nginx, by SO_REUSEPORT", nginx % "{port} reuseport", "/"),
     )
     ways = (("one peer", "in-a-row", 1), ("100 in a row", "in-a-row", 100), ("50 at once", "at-once", 50))
     all_ways = ((kind, way) for kind in kinds for way in ways)
@@ -209,6 +213,12 @@ def servers() -> list["Client"]:
     return [
         Client(f"listens, {name}, {words}", command.format(port=port), **visited(how, many, port, path))
         for port, ((name, command, path), (words, how, many)) in enumerate(all_ways, 8080)
+    ] + [
+        Client(
+            "listens, python http.server, by IPv6 where it listens on both",
+            f"sh -c '{hello} exec {PYTHON} -m http.server -d www -b :: 8079'",
+            **visited("in-a-row", 3, 8079, "/hello", PROXY_FAR_SIDE.v6, "bind both-families"),
+        )
     ]
 
 

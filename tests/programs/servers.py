@@ -122,7 +122,7 @@ _ALL = "refused unreachable"
 # fmt: off
 SERVERS = [
     SocksServer("relay", relay, tells=_ALL, everything=True, settings={"features": {"bind": True, "listen": True}}),
-    SocksServer("relay-bind", relay, tells=_ALL, meets="bind", settings={"features": {"bind": True}}),
+    SocksServer("relay-bind", relay, tells=_ALL, meets="bind", lacks="both-families", settings={"features": {"bind": True}}),
     SocksServer("relay-listen", relay, tells=_ALL, meets="bind", settings={"features": {"listen": True}}),
     SocksServer("relay-password", relay, tells=_ALL, password=True, lacks="bind"),
     # Where the relay has no IPv4 address, a datagram of an IPv4 socket cannot get there.
@@ -140,8 +140,9 @@ SERVERS = [
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="bind ipv6", settings={"features": {"ipv6": False}}),
     # What people run
     # It hears a destination from that port alone that was sent to.
-    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True, lacks="other-ports again"),
-    SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True, lacks="other-ports again"),
+    SocksServer("danted", danted, ("danted",), tells=_ALL, everything=True, lacks="other-ports again both-families"),
+    SocksServer("danted-password", danted, ("danted",), tells=_ALL, password=True,
+                lacks="other-ports again both-families"),
     SocksServer("microsocks", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams bind"),
     SocksServer("microsocks-password", microsocks, ("microsocks",), tells=_ALL, lacks="half-close datagrams bind",
                 password=True),

@@ -633,9 +633,7 @@ def test_families_that_are_switched_off():
 
 def test_without_a_password_there_is_no_listener():
     with listening_relay(with_users(alice="secret")) as relay, relay.client() as client:
-        client.send(octets("05 01 00"))
-        client.expect("05 ff")
-        client.expect_end()
+        client.expect_no_way_without_password()
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

@@ -480,9 +480,7 @@ def test_rules_know_the_user():
 
 def test_without_a_password_there_is_no_association():
     with Relay(with_users(alice="secret")) as relay, relay.client() as client:
-        client.send(octets("05 01 00"))
-        client.expect("05 ff")
-        client.expect_end()
+        client.expect_no_way_without_password()
 
 
 def test_who_may_reach_nothing_is_refused():

@@ -155,6 +155,12 @@ class Client:
         self.send(password_message(user, password))
         return self.read(2) == b"\x01\x00"
 
+    def expect_no_way_without_password(self):
+        """Who offers none is told so, and the connection ends."""
+        self.send(GREETING)
+        self.expect("05 ff")
+        self.expect_end()
+
     def connect(self, host, port):
         """CONNECT that must succeed: BND."""
         self.send(request(host, port))

@@ -655,7 +655,8 @@ ClientPlan plan_to_listen() {
     plan.command = Command::listen;
     plan.flag = 0x01;
     plan.destination = Endpoint::parse("0.0.0.0:8080").value();
-    plan.otherwise = Request{Command::bind, 0, Endpoint::parse("0.0.0.0:8081").value()};
+    plan.otherwise = {{Command::bind, 0, Endpoint::parse("[::]:8081").value()},
+                      {Command::bind, 0, Endpoint::parse("0.0.0.0:8081").value()}};
     return plan;
 }
 
@@ -669,9 +670,10 @@ TEST_CASE("of two ways to ask, the list that comes on the connection decides") {
     };
     for (const auto& listed : {
              Listed{lists_listen, "05 a1 01 01 00 00 00 00 1f 90", Command::listen},
-             Listed{"04 02 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91", Command::bind},
-             Listed{"01 05 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91",
-                    Command::bind}, // of commands, nothing
+             Listed{"04 02 00  02 01 00  ff 00 00", "05 02 00 01 00 00 00 00 1f 91",
+                    Command::bind},       // no IPv6
+             Listed{"01 05 00  ff 00 00", // of commands and addresses, nothing
+                    "05 02 00 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 1f 91", Command::bind},
          }) {
         INFO(listed.list);
         ClientHandshake client(plan_to_listen());
@@ -688,7 +690,7 @@ TEST_CASE("of two ways to ask, the list that comes on the connection decides") {
 TEST_CASE("what the list rules out is not sent, in either way") {
     for (const bool has_another : {true, false}) {
         auto plan = plan_to_listen();
-        if (!has_another) plan.otherwise.reset();
+        if (!has_another) plan.otherwise.clear();
         const auto client =
             told(plan, {no_auth, "05 00 01 01 00 00 00 00 00 00  04 01 00  ff 00 00"}, Then::stays);
         CHECK(client.failure() == Failure::not_announced);

@@ -90,7 +90,7 @@ TEST_CASE("of two ways to ask, the first that the list has; without one, none th
     const Request listen{Command::listen, 1, to("0.0.0.0:8080")};
     const Request bind{Command::bind, 0, to("0.0.0.0:8080")};
     const auto picked = [](const Request& first, const Request& otherwise, const Knowledge& known) {
-        return pick(first, otherwise, known.features.get()).command;
+        return pick(first, {&otherwise, 1}, known.features.get()).command;
     };
     CHECK(picked(listen, bind, {}) == Command::bind);
     CHECK(picked(bind, listen, {}) == Command::bind);
@@ -103,10 +103,16 @@ TEST_CASE("of two ways to ask, the first that the list has; without one, none th
     list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
     list.add(Tag::command, 0xa1, Bytes(&listen_version, 1));
     list.add(Tag::command, 0xa2, Bytes(&listen_version, 1));
-    CHECK(pick(listen, bind, &list).command == Command::listen);
-    CHECK(pick(bind, listen, &list).command == Command::listen);
+    const Request ways[] = {listen, {Command::listen, 1, to("[::]:8080")}, bind};
+    CHECK(pick(bind, ways, &list).command == Command::listen);
+    list.add(Tag::address, name);
+    CHECK(pick(bind, ways, &list).command == Command::bind); // all are ruled out
+    list.add(Tag::address, 0x04);
+    CHECK(pick(bind, ways, &list).destination == to("[::]:8080"));
+    list.add(Tag::address, ipv4);
+    CHECK(pick(bind, ways, &list).destination == to("0.0.0.0:8080"));
     list.add(Tag::command, 0x02);
-    CHECK(pick(bind, listen, &list).command == Command::bind);
+    CHECK(pick(bind, ways, &list).command == Command::bind);
 }
 
 TEST_CASE("what a list leaves nothing of to ask for ends the matter, and is no lack of lists") {
