@@ -5,9 +5,24 @@ that hangs, nothing beside the proxy; an errno that a program expects of the cal
 nothing fails any more, all works, and there is no descriptor more and no setting changed.
 """
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
-from fake_proxy import Connection, Datagrams, Deed, Script, Stage, echo, honestly, later, list_features, rep, send
+from cases_listening import LISTS_LISTEN
+from fake_proxy import (
+    Connection,
+    Datagrams,
+    Deed,
+    Script,
+    Stage,
+    echo,
+    honestly,
+    later,
+    list_features,
+    on_the_wire,
+    rep,
+    send,
+)
 from scene import PROXY_V6
 from suite import Case, Check, Suite
 
@@ -44,6 +59,28 @@ REFUSING = Script(at={Stage.REQUEST: for_port(GOOD_PORT, ACCEPT, send(rep(5)))})
 BY_IPV6 = Script(at={Stage.REQUEST: ACCEPT}, host=PROXY_V6)
 DOWN = Script(listening=False)
 WITH_DATAGRAMS = Script(at={Stage.REQUEST: for_port(0, honestly, ACCEPT)}, datagrams=Datagrams())
+
+
+
+async def has_listeners(connection: Connection) -> None:
+    """By BIND a peer comes at once, and by LISTEN one after the other: each echoes."""
+    match connection.command:
+        case 0x02:
+            await connection.send(b"\x05\0\0" + on_the_wire("203.0.113.1", connection.destination[1] or 4711))
+            await connection.send(b"\x05\0\0" + on_the_wire("203.0.113.80", 4242))
+            await connection.echo()
+        case 0xA1:
+            await connection.send(b"\x05\0\0" + on_the_wire("203.0.113.1", connection.destination[1] or 4711))
+            for number in range(100):
+                await connection.send(b"\x01\0\x0e" + number.to_bytes(4) + on_the_wire("203.0.113.80", 4242))
+                await asyncio.sleep(0.1)
+        case _:
+            await ACCEPT(connection)
+
+
+BY_BIND = Script(at={Stage.REQUEST: has_listeners})
+BY_LISTEN = Script(at={Stage.FEATURES: list_features(LISTS_LISTEN), Stage.REQUEST: has_listeners})
+LISTENERS = {"rules": [{"operation": "bind", "route": ["p0"]}]}
 FOR_THE_PROGRAM = {"default": "direct", "rules": [{"program": "under_faults", "route": ["p0"]}]}
 LISTING = Script(at={Stage.FEATURES: list_features(), Stage.REQUEST: ACCEPT})
 
@@ -80,6 +117,8 @@ SWEEPS = (
     Sweep("by the second proxy, with poll", "poll", (DOWN, HONEST)),
     Sweep("by a rule for the program", "blocking", rules=FOR_THE_PROGRAM),
     Sweep("exec without an environment", "executed"),
+    Sweep("a listener by BIND", "listens", (BY_BIND,), rules=LISTENERS),
+    Sweep("a listener by LISTEN", "listens", (BY_LISTEN,), {"discover": "background"}, rules=LISTENERS),
     Sweep("datagrams, blocking", "datagrams", (WITH_DATAGRAMS,)),
     Sweep("datagrams", "datagrams_to", (WITH_DATAGRAMS,)),
 )
@@ -143,6 +182,12 @@ def is_right(step: str, sweep: Sweep, function: str, turn: str, failure: str) ->
             if outcome == "EINTR":
                 return call in ("send", "recv") and function in ("sendmsg", "recvmsg")
             return outcome in {*sweep.ends, failure, *WANT} - {"EBUSY", "ENOSPC"}
+        case "bind" | "listen" | "accept":
+            if outcome == "ETIMEDOUT":
+                return turn.endswith("+") and function in ("poll", "ppoll", "recv", "send", "epoll_wait")
+            return outcome in {failure, *WANT}
+        case "nobody":  # comes
+            return turn.endswith("+") or function == "open" and failure == "EACCES"  # rules that can't be read
         case "getaddrinfo" | "getnameinfo":
             return outcome in ("EAI_AGAIN", "EAI_MEMORY", failure)
         case "epoll_ctl" | "getpeername" | "getsockname" | "setsockopt" | "disconnect" | "dup":

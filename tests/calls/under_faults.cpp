@@ -385,6 +385,28 @@ void datagrams_to(const Address& to) {
     close(fd);
 }
 
+/// A listener, which is the proxy's: there somebody comes again and again. `to` only says which family.
+void listens(const Address& to) {
+    const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
+    Address any;
+    any.storage.ss_family = static_cast<sa_family_t>(to.family());
+    any.size = to.size;
+    if (bind(fd, any.get(), any.size) != 0) note_result("bind", errno);
+    else if (listen(fd, 4) != 0) note_result("listen", errno);
+    else {
+        int peer = -1;
+        pollfd readable{fd, POLLIN, 0};
+        for (int attempt = 0; peer < 0 && poll(&readable, 1, patience) == 1 && attempt < 3; ++attempt) {
+            peer = accept(fd, nullptr, nullptr);
+            if (peer < 0) note_result("accept", errno);
+        }
+        if (peer < 0) note("nobody comes");
+        else note_echo(peer);
+        close(peer);
+    }
+    close(fd);
+}
+
 std::string code_name(int code) {
     switch (code) {
     case EAI_SYSTEM: return error_name(errno);
@@ -458,6 +480,7 @@ constexpr Named scenarios[] = {
     {"name", by_name},
     {"datagrams", datagrams},
     {"datagrams_to", datagrams_to},
+    {"listens", listens},
     {"executed", executed},
 };
 
