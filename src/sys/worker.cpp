@@ -134,7 +134,7 @@ private:
     }
 
     [[nodiscard]] int timeout() const {
-        auto until = records_.empty() ? Clock::now() + idle_time : Clock::time_point::max();
+        auto until = Clock::now() + idle_time;
         for (const auto& record : records_) until = std::min(until, record.wait.deadline);
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
         return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));

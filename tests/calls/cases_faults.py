@@ -9,7 +9,9 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from cases_listening import LISTS_LISTEN
+from cases_sessions import FIRST, with_sessions
 from fake_proxy import (
+    OPEN_SESSION,
     Connection,
     Datagrams,
     Deed,
@@ -82,6 +84,13 @@ BY_BIND = Script(at={Stage.REQUEST: has_listeners})
 BY_LISTEN = Script(at={Stage.FEATURES: list_features(LISTS_LISTEN), Stage.REQUEST: has_listeners})
 LISTENERS = {"rules": [{"operation": "bind", "route": ["p0"]}]}
 FOR_THE_PROGRAM = {"default": "direct", "rules": [{"program": "under_faults", "route": ["p0"]}]}
+
+
+async def accept_or_open(connection: Connection) -> None:
+    await (honestly if connection.command == OPEN_SESSION else ACCEPT)(connection)
+
+
+WITH_SESSIONS = with_sessions(tokens=(FIRST,) * 10_000, at={Stage.REQUEST: accept_or_open})
 LISTING = Script(at={Stage.FEATURES: list_features(), Stage.REQUEST: ACCEPT})
 
 
@@ -111,6 +120,7 @@ SWEEPS = (
     Sweep("features inline", "poll", (LISTING,), {"discover": "inline"}),
     Sweep("features in the background", "blocking", (LISTING,), {"discover": "background"}),
     Sweep("held connections", "often", (LISTING,), {"discover": "inline", "hold": 4}),
+    Sweep("sessions", "often", (WITH_SESSIONS,), {"discover": "inline", "hold": "off"}),
     Sweep("by a proxy on IPv6, blocking", "blocking", (BY_IPV6,)),
     Sweep("by a proxy on IPv6", "edge", (BY_IPV6,)),
     Sweep("by the second proxy", "blocking", (DOWN, HONEST)),

@@ -212,4 +212,11 @@ CASES = [
         (*OPENED, *LEARNT),
         f"exec {{echo}} pause:{SOON}",
     ),
+    Case(
+        "sessions / 64 threads, some of whose tokens are refused",
+        "many_connects threads {echo}",
+        proxies=(with_sessions(at={Stage.TOKEN: in_turn(*[honestly] * 20, send(b"\x01\x01"), close, honestly)}),),
+        upstream={"discover": "inline"},
+        seconds=20,
+    ),
 ]
