@@ -313,7 +313,6 @@ std::optional<Connection> take(std::size_t upstream, int domain, int socket, int
 
 void connected(const sys::Rules& rules, const Success& success) noexcept {
     const sys::KeepErrno keep;
-    if (success.plan.methods.contains(Method::session)) return; // its token is the Dial's
     const auto upstream = success.upstream;
     const auto& hold = rules.config.upstreams[upstream].hold;
     unsigned lacking = 0;
