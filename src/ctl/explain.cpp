@@ -182,6 +182,10 @@ private:
         const auto& upstreams = decision.action->upstreams;
         if (upstreams.size() > 1) add("outcome", "through the first of these that can be reached:");
         for (const auto index : upstreams) explain_upstream(config_.upstreams[index]);
+        if (decision.action->optimistic)
+            add("optimistic",
+                "connect() does not wait for a proxy of which it is known that it takes early data");
+        answer_.json["optimistic"] = decision.action->optimistic;
     }
 
     void explain_upstream(const policy::Upstream& upstream) {
@@ -235,6 +239,7 @@ private:
         if (plan.may_use_session)
             add("session", "a token takes the password's place once a program has connected twice");
         json["session"] = plan.may_use_session;
+        json["takes_early_data"] = policy::may_be_optimistic(plan, known);
         const std::string told = is_udp ? "UDP ASSOCIATE, and datagrams for " : "CONNECT to ";
         add("told", plan.resolve_first
                         ? told + "the address that this machine finds for " +

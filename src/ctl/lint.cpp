@@ -89,7 +89,7 @@ bool is_loopback(std::string_view destination) {
 }
 
 bool same(const Action& a, const Action& b) noexcept {
-    return a.kind == b.kind && a.upstreams == b.upstreams;
+    return a.kind == b.kind && a.upstreams == b.upstreams && a.optimistic == b.optimistic;
 }
 
 std::string rule_name(const Config& config, std::size_t index) {
@@ -129,9 +129,32 @@ private:
         }
     }
 
+    /// Why connections through it are never optimistic; empty if they may be.
+    static std::string_view rules_optimism_out(const Upstream& upstream) {
+        if (upstream.discover == Discover::off) return "is never asked for its features (discover: off)";
+        if (upstream.pipelining == Pipeline::off) return "is not sent messages ahead (pipelining: off)";
+        return upstream.socket_path.empty() ? "" : "listens on an AF_UNIX socket";
+    }
+
+    void vain_optimism(const Rule& rule, const std::string& key, const Value& value) {
+        const auto* optimistic = member(value, "optimistic");
+        if (optimistic == nullptr || !optimistic->boolean) return;
+        const auto warn = [&](const std::string& why) {
+            out_.push_back({optimistic->position, key + ".optimistic", "without effect: " + why});
+        };
+        if (rule.action.kind != Action::Kind::via) return warn("the route is no proxy");
+        if (!rule.protocols.allows(Protocol::tcp) || !rule.operations.allows(Operation::connect))
+            return warn("the rule is not for TCP connections");
+        for (const auto upstream : rule.action.upstreams)
+            if (rules_optimism_out(config_.upstreams[upstream]).empty()) return;
+        const auto& first = config_.upstreams[rule.action.upstreams.front()];
+        warn(first.name + " " + std::string(rules_optimism_out(first)));
+    }
+
     void lint_rule(std::size_t index, const Value& value) {
         const auto& rule = config_.rules[index];
         const auto key = "rules[" + std::to_string(index) + "]";
+        vain_optimism(rule, key, value);
         auto destinations = one_or_many(member(value, "destination"));
 
         if (config_.loopback != Loopback::rules && !destinations.empty()) {

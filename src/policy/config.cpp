@@ -68,6 +68,7 @@ private:
         Rule out;
         out.line = node.value.position.line;
         bool has_route = false;
+        bool optimistic = false;
         in_.each_member(node, "rules[]", [&](std::string_view key, const Node& value) {
             if (key == "destination")
                 in_.each_of_one_or_many(value,
@@ -78,6 +79,7 @@ private:
             else if (key == "protocol") read_constraint(value, protocol_words, out.protocols);
             else if (key == "program")
                 in_.each_of_one_or_many(value, [&](const Node& one) { read_program(one, out.programs); });
+            else if (key == "optimistic") assign(optimistic, in_.read_flag(value));
             else if (key == "comment") assign(out.comment, in_.read_text(value));
             else if (key == "route") {
                 has_route = true;
@@ -85,6 +87,7 @@ private:
             }
         });
         if (!has_route && node.value.kind == Kind::object) in_.fail_missing(node, "rules[]", "route");
+        out.action.optimistic = optimistic && out.action.kind == Action::Kind::via;
         return out;
     }
 

@@ -97,6 +97,7 @@ struct Action {
     enum class Kind : std::uint8_t { direct, block, via };
     Kind kind = Kind::block;
     std::vector<std::size_t> upstreams; ///< of `via`: indices into Config::upstreams, in order; not empty
+    bool optimistic = false; ///< of `via`: connect() does not wait for a proxy that takes early data
 };
 
 /// All constraints must hold; one that is empty holds always.

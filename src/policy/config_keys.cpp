@@ -46,6 +46,7 @@ constexpr KeyInfo keys[]{
     KeyInfo{"rules[]", "program",
             "the absolute path of an executable or its last part, * and ? allowed, or a list of them", ""},
     KeyInfo{"rules[]", "route", route, ""},
+    KeyInfo{"rules[]", "optimistic", "true or false", "false"},
     KeyInfo{"rules[]", "comment", "a text, for people", ""},
 
     KeyInfo{"log", "level", R"("off", "error", "info", "debug" or "trace")", R"("error")"},

@@ -45,6 +45,12 @@ std::optional<std::string_view> DocumentReader::read_text(const Node& node) {
     return {};
 }
 
+std::optional<bool> DocumentReader::read_flag(const Node& node) {
+    if (node.value.kind == Kind::boolean) return node.value.boolean;
+    fail(node);
+    return {};
+}
+
 std::optional<unsigned> DocumentReader::read_whole(const Node& node, unsigned least, unsigned most) {
     const auto number = node.value.number;
     // As JSON Schema has it, 443.0 is a whole number.

@@ -79,6 +79,7 @@ public:
     }
 
     std::optional<std::string_view> read_text(const Node& node);
+    std::optional<bool> read_flag(const Node& node);
     std::optional<unsigned> read_whole(const Node& node, unsigned least, unsigned most);
     /// Seconds, fractions allowed.
     std::optional<std::chrono::milliseconds> read_seconds(const Node& node, std::chrono::milliseconds least,

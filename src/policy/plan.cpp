@@ -118,6 +118,12 @@ ClientPlan by_session(ClientPlan plan, const Session& session) {
     return plan;
 }
 
+bool may_be_optimistic(const Plan& plan, const Knowledge& known) noexcept {
+    return plan.refusal == 0 && !plan.resolve_first && plan.handshake.pipelined &&
+           plan.handshake.command == Command::connect && known.features != nullptr &&
+           known.features->ahead() == Ahead::data;
+}
+
 Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features) {
     using Next = Consequence::Next;
     const auto phase = handshake.phase();

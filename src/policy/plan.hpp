@@ -46,6 +46,11 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
 /// all of them. Without a list, what only a list can announce is ruled out.
 const Request& pick(const Request& first, std::span<const Request> otherwise, const FeatureList* features);
 
+/// Whether connect() need not wait for the proxy's answer ("optimistic" in a rule): the plan leaves nothing
+/// to be decided between its messages, and the proxy's list says that it takes what the program sends behind
+/// them.
+bool may_be_optimistic(const Plan& plan, const Knowledge& known) noexcept;
+
 /// The methods that the upstream's credentials allow, cheapest first, less those that `features` rules out.
 MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features);
 

@@ -61,14 +61,14 @@ public:
         in_.each_member(document, "", [&](std::string_view key, const Node& value) {
             if (key == "$schema") in_.read_text(value);
             else if (key == "listen") listen.emplace(value);
-            else if (key == "insecure_open") assign(config_.insecure_open, read_flag(value));
+            else if (key == "insecure_open") assign(config_.insecure_open, in_.read_flag(value));
             else if (key == "auth") read_auth(value);
             else if (key == "features") read_features(value);
             else if (key == "server") read_server(value);
             else if (key == "hosts") read_hosts(value);
             else if (key == "rules") in_.each_item(value, [&](const Node& rule) { read_rule(rule); });
             else if (key == "inbound") read_inbound(value);
-            else if (key == "guard_own_host") assign(config_.guard_own_host, read_flag(value));
+            else if (key == "guard_own_host") assign(config_.guard_own_host, in_.read_flag(value));
             else if (key == "limits") read_limits(value);
             else if (key == "timeouts") read_timeouts(value);
             else if (key == "log") read_log(value);
@@ -80,11 +80,6 @@ public:
     }
 
 private:
-    std::optional<bool> read_flag(const Node& node) {
-        if (node.value.kind == Kind::boolean) return node.value.boolean;
-        in_.fail(node);
-        return {};
-    }
     std::optional<unsigned> read_count(const Node& node, unsigned most = 1'000'000) {
         return in_.read_whole(node, 1, most);
     }
@@ -160,7 +155,7 @@ private:
     void read_features(const Node& node) {
         auto& out = config_.features;
         in_.each_member(node, "features", [&](std::string_view key, const Node& value) {
-            const auto flag = read_flag(value);
+            const auto flag = in_.read_flag(value);
             if (key == "list_features") assign(out.list_features, flag);
             else if (key == "hold") assign(out.hold, flag);
             else if (key == "names") assign(out.names, flag);
@@ -194,7 +189,7 @@ private:
             if (key == "hostname") assign(out.hostname, read_text255(value));
             else if (key == "url") assign(out.url, read_text255(value));
             else if (key == "opaque_id") assign(out.opaque_id, read_text255(value));
-            else if (key == "load") assign(out.load, read_flag(value));
+            else if (key == "load") assign(out.load, in_.read_flag(value));
         });
     }
 
@@ -355,7 +350,7 @@ private:
             else if (key == "list_end") assign(out.list_end, in_.read_word<ListEnd>(value, list_end_words));
             else if (key == "list_instead") read_octets(value, out.list_instead);
             else if (key == "list_also") read_octets(value, out.list_also);
-            else if (key == "break_hold") assign(out.break_hold, read_flag(value));
+            else if (key == "break_hold") assign(out.break_hold, in_.read_flag(value));
             else if (key == "associate_bound")
                 assign(out.associate_bound, in_.read_word<AssociateBound>(value, associate_bound_words));
             else if (key == "datagram_source")

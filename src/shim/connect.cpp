@@ -5,6 +5,7 @@
 #include "shim/dns_stream.hpp"
 #include "shim/kind.hpp"
 #include "shim/name_server.hpp"
+#include "shim/optimistic.hpp"
 #include "shim/route.hpp"
 #include "sys/datagram.hpp"
 #include "sys/log.hpp"
@@ -21,15 +22,8 @@ namespace {
 namespace log = sys::log;
 using sys::Socket;
 
-/// What the destination sees as its peer, if the proxy has told: many say zeros, or repeat what they were
-/// asked.
 sys::Address local_of(const Dial& dial, const sys::Address& peer, int domain) {
-    const auto bound = dial.bound();
-    if (bound.port == 0 || bound.host.is_name() || bound.host.is_unspecified() || bound.host.is_loopback())
-        return {};
-    const auto destination = sys::to_endpoint(peer.get(), peer.size);
-    if (destination && destination->host.unmapped() == bound.host.unmapped()) return {};
-    return sys::to_address({bound.host.unmapped(), bound.port}, domain).value_or(sys::Address{});
+    return as_seen_there(dial.bound(), peer, domain);
 }
 
 /// Carries a parked connect() to its end.
@@ -107,6 +101,8 @@ Verdict<> connect_again(int fd, const Socket& socket) {
         return settled ? connect_again(fd, *settled) : Verdict<>::fail(EBADF);
     }
     case Socket::State::connected:
+        if (socket.unanswered)
+            if (const auto again = connect_again_optimistically(fd, socket); !again.passed) return again;
         return socket.second_connect_succeeds.exchange(false) ? Verdict<>::done(0) : Verdict<>::fail(EISCONN);
     case Socket::State::bound:
         sys::fds::forget_socket(fd);
@@ -128,6 +124,7 @@ Verdict<> disconnect(int fd) {
         if (socket->state == Socket::State::parked)
             return socket->parked->give_up() ? Verdict<>::done(0) : Verdict<>::fail(errno);
         if (socket->state == Socket::State::failed) socket->parked->restore();
+        forget_optimism(*socket);
         sys::fds::forget_socket(fd);
     }
     return Verdict<>::pass();
@@ -191,6 +188,9 @@ bool is_connected_already(int fd) noexcept { return sys::peer_address(fd).has_va
         return Verdict<>::pass(); // 0 or EISCONN; the stream is the program's, not for a handshake
     const int flags = real::fcntl(fd, F_GETFL);
     if (flags < 0) return Verdict<>::fail(errno);
+    if (const auto at_once = connect_optimistically(fd, domain, is_blocking(flags), peer, route);
+        !at_once.passed)
+        return at_once;
     const auto purpose = route.direct ? Dial::Purpose::direct : Dial::Purpose::connect;
     const auto dial_on = [&](int number, bool blocking, std::shared_ptr<sys::Parked> parked) {
         return Dial(purpose, sys::rules(), route.upstreams, route.destination,
@@ -246,6 +246,14 @@ Verdict<> connect_to_be_answered(int fd, int domain, const sys::Address& peer) {
 }
 
 } // namespace
+
+sys::Address as_seen_there(const Endpoint& bound, const sys::Address& peer, int domain) {
+    if (bound.port == 0 || bound.host.is_name() || bound.host.is_unspecified() || bound.host.is_loopback())
+        return {};
+    const auto destination = sys::to_endpoint(peer.get(), peer.size);
+    if (destination && destination->host.unmapped() == bound.host.unmapped()) return {};
+    return sys::to_address({bound.host.unmapped(), bound.port}, domain).value_or(sys::Address{});
+}
 
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     const sys::SignalsHeld held;

@@ -2,11 +2,16 @@
 #pragma once
 
 #include "shim/verdict.hpp"
+#include "sys/address.hpp"
 
 #include <cstdint>
 #include <sys/socket.h>
 
 namespace socksify::shim {
+
+/// What the destination sees as its peer, by the BND that the proxy has told: many say zeros, or repeat what
+/// they were asked. Then of size 0.
+sys::Address as_seen_there(const Endpoint& bound, const sys::Address& peer, int domain);
 
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size);
 

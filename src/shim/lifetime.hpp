@@ -27,6 +27,8 @@ int close_number(int fd, Close close_it) {
             return socket->parked->close_number(fd, close_it);
         }
     sys::forget_datagram(fd);
+    if ((marks & (sys::FdMarks::unanswered | sys::FdMarks::shared)) == sys::FdMarks::unanswered)
+        sys::unwatch_number(fd);
     sys::fds::forget(fd);
     return close_it();
 }

@@ -1,6 +1,7 @@
 #include "shim/passing.hpp"
 
 #include "shim/lifetime.hpp"
+#include "shim/optimistic.hpp"
 #include "sys/parked.hpp"
 #include "sys/real.hpp"
 
@@ -15,6 +16,7 @@ using State = sys::Socket::State;
 int number_to_pass(int fd) {
     for (;;) {
         const auto socket = sys::find_socket(fd);
+        if (socket && socket->unanswered) await_reply(fd);
         if (!socket || !socket->is_stand_in()) return fd;
         if (socket->state == State::failed) return socket->parked->hidden();
         pollfd stand_in{fd, POLLOUT, 0};

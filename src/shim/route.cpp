@@ -90,7 +90,10 @@ Route route_to(const Endpoint& given, policy::Protocol protocol) {
     switch (action.kind) {
     case Action::Kind::direct: route.direct = true; break;
     case Action::Kind::block: route.refusal = rules.usable ? EACCES : ENETUNREACH; break;
-    case Action::Kind::via: route.upstreams = action.upstreams; break;
+    case Action::Kind::via:
+        route.upstreams = action.upstreams;
+        route.optimistic = action.optimistic;
+        break;
     }
     return route;
 }

@@ -17,6 +17,7 @@ struct Route {
     bool from_pool = false;
     int refusal = 0; ///< errno, if the rules (or the lack of any) let nothing pass
     bool direct = false;
+    bool optimistic = false;                ///< "optimistic", of the rule
     std::span<const std::size_t> upstreams; ///< else; of the rules, and so for ever
 };
 

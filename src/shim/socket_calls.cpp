@@ -1,7 +1,9 @@
 #include "shim/socket_calls.hpp"
 
+#include "shim/connect.hpp"
 #include "shim/datagrams.hpp"
 #include "shim/listening.hpp"
+#include "shim/optimistic.hpp"
 #include "shim/route.hpp"
 #include "sys/fd_marks.hpp"
 #include "sys/parked.hpp"
@@ -68,6 +70,11 @@ Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) 
             return answer(socket->error.exchange(0), value, size);
         }
     }
+    if (socket->unanswered) {
+        if (level == SOL_SOCKET && name == SO_ERROR)
+            if (const int error = unanswered_error(*socket); error != 0) return answer(error, value, size);
+        if (const auto own = own_option(*socket, level, name)) return answer(*own, value, size);
+    }
     if (!socket->is_stand_in()) {
         if (!socket->over_unix) return Verdict<>::pass();
         if (level == SOL_SOCKET && name == SO_PROTOCOL) return answer(IPPROTO_TCP, value, size);
@@ -84,6 +91,7 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
     if (level == SOL_SOCKET && name == SO_SNDTIMEO) sys::send_timeout_in_use();
     const auto socket = sys::find_socket(fd);
     if (!socket) return Verdict<>::pass();
+    if (socket->unanswered) on_option_set(*socket, level, name);
     if (!socket->is_stand_in())
         return socket->over_unix && is_below(level) ? Verdict<>::done(0) : Verdict<>::pass();
     const int result = real::setsockopt(socket->parked->hidden(), level, name, value, size);
@@ -95,7 +103,9 @@ Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {
     if (!socket) return Verdict<>::pass();
     if (socket->state == State::bound || socket->state == State::listening)
         return answer(listening_address(fd, *socket), address, size);
-    if (socket->local.size != 0) return answer(socket->local, address, size);
+    const auto told =
+        socket->unanswered ? as_seen_there(bound_of(*socket), socket->peer, socket->domain) : socket->local;
+    if (told.size != 0) return answer(told, address, size);
     const int described = socket->is_stand_in() ? socket->parked->hidden() : fd;
     auto local = sys::local_address(described);
     if (!local) return Verdict<>::fail(errno);
@@ -126,6 +136,7 @@ Verdict<> getpeername(int fd, sockaddr* address, socklen_t* size) {
     if (const auto peer = datagram_peer(fd)) return answer(*peer, address, size);
     const auto socket = sys::find_socket(fd);
     if (socket && socket->state != State::connected) return Verdict<>::fail(ENOTCONN);
+    if (socket && socket->unanswered && is_promised(*socket)) return answer(socket->peer, address, size);
     // The kernel's word on whether it still is; its address is the proxy's.
     const auto proxy = sys::peer_address(fd);
     if (!proxy) return Verdict<>::fail(errno);
@@ -149,6 +160,7 @@ Verdict<> shutdown(int fd, int how) {
         socket->listener->listener()->close(); // it listens no more
         sys::fds::forget_socket(fd);
     }
+    if (socket && socket->unanswered) before_shutdown(fd);
     if (!socket || !socket->is_stand_in()) return Verdict<>::pass();
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return Verdict<>::fail(EINVAL);
     if (socket->state == State::failed) return Verdict<>::fail(ENOTCONN);

@@ -13,13 +13,14 @@ public:
     static constexpr int capacity = 1 << 20; ///< numbers above are not marked, and so pass unseen
 
     enum Mark : std::uint8_t {
-        known = 1,     ///< the fd table has an entry
-        watched = 2,   ///< some epoll instance has it registered
-        internal = 4,  ///< the library's own
-        datagram = 16, ///< a UDP socket that sends through a proxy
-        failed = 32,   ///< a connect() that has failed, and no read or write has told so
-        stand_in = 64, ///< of `known`: its connect() is under way or has failed
-        shared = 8,    ///< another number refers, or did once, to the same description
+        known = 1,        ///< the fd table has an entry
+        watched = 2,      ///< some epoll instance has it registered
+        internal = 4,     ///< the library's own
+        datagram = 16,    ///< a UDP socket that sends through a proxy
+        failed = 32,      ///< a connect() that has failed, and no read or write has told so
+        stand_in = 64,    ///< of `known`: its connect() is under way or has failed
+        shared = 8,       ///< another number refers, or did once, to the same description
+        unanswered = 128, ///< of `known`: the proxy's answer has not been taken off the stream
     };
 
     /// The marks of `fd`; 0 for any number out of range.

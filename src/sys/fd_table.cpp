@@ -7,6 +7,7 @@
 #include "sys/real.hpp"
 #include "sys/signals_held.hpp"
 #include "sys/sparse.hpp"
+#include "sys/unanswered.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -52,6 +53,7 @@ struct SocketTable {
         if (one == nullptr || one->users_.fetch_sub(1) != 1 || !one->alive_.exchange(false)) return;
         one->parked.reset(); // without the lock: they may own descriptors
         one->listener.reset();
+        one->unanswered.reset();
         const std::lock_guard lock(mutex);
         one->next_free_ = std::exchange(free, one);
     }
@@ -138,6 +140,8 @@ void put(int fd, const SocketRef& socket) noexcept {
     table.put(fd, socket);
     if (socket->is_stand_in()) fd_marks.set(fd, FdMarks::stand_in);
     else fd_marks.clear(fd, FdMarks::stand_in);
+    if (socket->unanswered) fd_marks.set(fd, FdMarks::unanswered);
+    else fd_marks.clear(fd, FdMarks::unanswered);
     fd_marks.set(fd, FdMarks::known); // last: whoever sees it sees the others
 }
 
@@ -154,7 +158,7 @@ void forget(int fd) noexcept {
 
 void forget_socket(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::known)) return;
-    fd_marks.clear(fd, FdMarks::known | FdMarks::failed | FdMarks::stand_in);
+    fd_marks.clear(fd, FdMarks::known | FdMarks::failed | FdMarks::stand_in | FdMarks::unanswered);
     table.put(fd, {});
 }
 

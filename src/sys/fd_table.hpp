@@ -27,6 +27,7 @@ namespace socksify::sys {
 
 class ListenerUse;
 class Parked;
+class UnansweredUse;
 
 struct Socket {
     enum class State : std::uint8_t {
@@ -47,6 +48,9 @@ struct Socket {
     std::size_t upstream = no_upstream; ///< of `connected`: which proxy, where that is known
     std::shared_ptr<const ListenerUse>
         listener{}; ///< of `listening`, and of `bound` if the proxy listens already
+    /// Of `connected`, if connect() did not wait for the proxy: see unanswered.hpp. Set before the entry is
+    /// put into the table.
+    std::shared_ptr<const UnansweredUse> unanswered{};
     /// After a non-blocking connect(): the kernel lets the next connect() succeed once before it says
     /// EISCONN.
     mutable std::atomic<bool> second_connect_succeeds{false};

@@ -118,6 +118,13 @@ bool replace_description(int from, int to) noexcept {
     return replaced;
 }
 
+void unwatch_number(int fd) noexcept {
+    const KeepErrno keep;
+    const auto watches = fds::watches(fd);
+    for (std::size_t i = 0; i < watches.size; ++i)
+        real::epoll_ctl(watches.all[i].epoll, EPOLL_CTL_DEL, fd, nullptr);
+}
+
 namespace {
 
 /// All numbers of the description of `fd`, `fd` first.

@@ -143,5 +143,7 @@ inline SocketRef find_socket(int fd) noexcept {
 /// Puts the description of `from` under the number `to`, close-on-exec as `to` was, and moves `to`'s epoll
 /// registrations along. False, with errno, if it can't be done.
 bool replace_description(int from, int to) noexcept;
+/// Ends the epoll registrations of `fd`, as its description's end would, if that is not to come at once.
+void unwatch_number(int fd) noexcept;
 
 } // namespace socksify::sys

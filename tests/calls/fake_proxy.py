@@ -111,6 +111,13 @@ async def silence(connection: "Connection") -> None:
     await connection.await_end()
 
 
+async def after_early_data(connection: "Connection") -> None:
+    """The honest answer, but not before the program's first octets have come."""
+    while not connection.octets_behind():
+        await asyncio.sleep(0.01)
+    await connection.answer_honestly()
+
+
 async def echo(connection: "Connection") -> None:
     """What a destination would do, if there were one."""
     await connection.echo()
@@ -307,16 +314,16 @@ class Connection:
     async def _greeting(self) -> None:
         _, count = await self._read(2)
         self._offered = await self._read(count)
-        self._goes_on = self._octets_behind() > 0
+        self._goes_on = self.octets_behind() > 0
         offer = "offers " + " ".join(f"{method:02x}" for method in self._offered)
         info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
         offer = "with the SYN: " * bool(info[5] & _SYN_DATA) + offer
         self.story.append(offer + (", and goes on" if self._goes_on and self.proxy.script.tells_segments else ""))
         if self._goes_on and self.proxy.script.loses_what_follows:
-            await self._read(self._octets_behind())
+            await self._read(self.octets_behind())
         await self._at(Stage.GREETING)
 
-    def _octets_behind(self) -> int:
+    def octets_behind(self) -> int:
         """What has come with the octets that were read last: one segment of the client's, in these networks."""
         return len(self._reader._buffer)
 

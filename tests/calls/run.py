@@ -31,6 +31,7 @@ import cases_held
 import cases_life
 import cases_listening
 import cases_names
+import cases_optimistic
 import cases_refused
 import cases_sessions
 import cases_udp
@@ -49,6 +50,7 @@ CASES = [
     *cases_features.CASES,
     *cases_held.CASES,
     *cases_names.CASES,
+    *cases_optimistic.CASES,
     *cases_refused.CASES,
     *cases_sessions.CASES,
     *cases_life.CASES,

@@ -121,7 +121,7 @@ TEST_CASE("each key reaches its field") {
             "hold": "off"}},
         "rules": [
           {"destination": "x.example", "port": 1, "operation": "bind", "protocol": "udp", "program": "p", "comment": "why",
-           "route": ["b", "a"]}],
+           "optimistic": true, "route": ["b", "a"]}, {"optimistic": true, "route": "direct"}, {"route": "a"}],
         "default": "block", "loopback": "rules", "dns": "all",
         "resolver": "192.0.2.53", "log": {"level": "trace", "file": "/l"}})");
     const auto& a = config.upstreams.at(0);
@@ -153,6 +153,9 @@ TEST_CASE("each key reaches its field") {
     CHECK(rule.comment == "why");
     CHECK(rule.action.upstreams == std::vector<std::size_t>{1, 0});
     CHECK(rule.line == 9);
+    CHECK(rule.action.optimistic);
+    CHECK_FALSE(config.rules.at(1).action.optimistic); // it goes directly
+    CHECK_FALSE(config.rules.at(2).action.optimistic);
     CHECK(config.otherwise.kind == Action::Kind::block);
     CHECK(config.loopback == Loopback::rules);
     CHECK(config.dns == Dns::all);
@@ -176,7 +179,7 @@ TEST_CASE("a misspelt key is named with its line and the right spelling") {
     CHECK(error.suggestion == "port");
     CHECK(error.text("socksify.json") ==
           "socksify.json:3:6: rules[0].prot: found an unknown key; allowed: destination, port, "
-          "operation, protocol, program, route, comment; did you mean \"port\"?");
+          "operation, protocol, program, route, optimistic, comment; did you mean \"port\"?");
 }
 
 TEST_CASE("what is held ready is a word or a number within bounds") {
@@ -493,7 +496,8 @@ TEST_CASE("the shipped file is right, shows every key and has each default") {
     const auto shipped = read_json(path);
     for (const auto& key : known_keys()) {
         CHECK_MESSAGE(text.find("\"" + std::string(key.key) + "\":") != std::string::npos, key.key);
-        if (key.fallback.empty() || key.fallback == "{}") continue;
+        if (key.fallback.empty() || key.fallback == "{}" || key.object == "rules[]")
+            continue; // it has no rules
         const auto& object = key.object == "upstreams.*" ? shipped["upstreams"]["proxy"]
                              : key.object == "log"       ? shipped["log"]
                                                          : shipped;

@@ -70,6 +70,26 @@ TEST_CASE("networks and wildcards are compared as sets") {
     CHECK_FALSE(covers("a.example", "*.example"));
 }
 
+TEST_CASE("optimism that comes to nothing is told") {
+    const auto said = [](const std::string& of_upstream, const std::string& of_rule) {
+        const auto all = warnings(
+            R"({"upstreams": {"a": {"url": "socks5://192.0.2.1")" + of_upstream +
+            R"(}}, "default": "a", "rules": [{"destination": "x", "optimistic": true, )" + of_rule + "}]}");
+        CHECK(all.size() <= 1);
+        return all.empty() ? "" : all[0].key + ": " + all[0].text;
+    };
+    CHECK(said("", R"("route": "a")").empty());
+    CHECK(said("", R"("route": "direct")") == "rules[0].optimistic: without effect: the route is no proxy");
+    CHECK(said("", R"("protocol": "udp", "route": "a")") ==
+          "rules[0].optimistic: without effect: the rule is not for TCP connections");
+    CHECK(said("", R"("operation": "bind", "route": "a")") ==
+          "rules[0].optimistic: without effect: the rule is not for TCP connections");
+    CHECK(said(R"(, "discover": "off")", R"("route": "a")") ==
+          "rules[0].optimistic: without effect: a is never asked for its features (discover: off)");
+    CHECK(said(R"(, "pipelining": "off")", R"("route": "a")") ==
+          "rules[0].optimistic: without effect: a is not sent messages ahead (pipelining: off)");
+}
+
 TEST_CASE("without a document there is nothing to compare") {
     policy::Config config;
     config.rules.resize(2);

@@ -297,6 +297,24 @@ TEST_CASE("pipelined where the proxy has said or shown that it takes that, and n
         is_pipelined(seen(Pipelining::refused, {}, Ahead::data), {})); // seen counts for more than said
 }
 
+TEST_CASE("optimistic where the list announces early data, and nothing is left to be decided") {
+    const auto is_optimistic = [](const Knowledge& known, const Upstream& upstream = {}) {
+        return may_be_optimistic(plan_for("a.example:1", known, upstream), known);
+    };
+    CHECK(is_optimistic(seen(Pipelining::unknown, {}, Ahead::data)));
+    CHECK(is_optimistic(seen(Pipelining::tolerated, {}, Ahead::data)));
+    CHECK_FALSE(is_optimistic({}));
+    CHECK_FALSE(is_optimistic(seen(Pipelining::tolerated)));
+    CHECK_FALSE(is_optimistic(seen(Pipelining::tolerated, {}, Ahead::messages)));
+    CHECK_FALSE(is_optimistic(seen(Pipelining::refused, {}, Ahead::data)));
+    auto upstream = upstream_with_password();
+    CHECK(is_optimistic(seen(Pipelining::unknown, Method::password, Ahead::data), upstream));
+    upstream.pipelining = Pipeline::off;
+    CHECK_FALSE(is_optimistic(seen(Pipelining::unknown, Method::password, Ahead::data), upstream));
+    const auto known = seen(Pipelining::unknown, {}, Ahead::data);
+    CHECK_FALSE(may_be_optimistic(make_plan({}, known, Command::bind, to("a.example:1")), known));
+}
+
 TEST_CASE("the rules' word on pipelining") {
     CHECK_FALSE(is_pipelined(seen(Pipelining::tolerated, {}, Ahead::data), {}, Pipeline::off));
     CHECK(is_pipelined({}, {}, Pipeline::always));

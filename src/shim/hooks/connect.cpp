@@ -3,8 +3,8 @@
 
 #include "shim/datagrams.hpp"
 #include "shim/hooks/hook.hpp"
+#include "shim/hooks/transfers.hpp"
 #include "shim/passing.hpp"
-#include "shim/socket_calls.hpp"
 #include "sys/fd_marks.hpp"
 
 #include <algorithm>
@@ -27,6 +27,7 @@ ssize_t send_named(int fd, const msghdr& message, int flags, AsItIs as_it_is) {
     auto how = Send::as_it_is;
     const auto judge = [&]() -> shim::Verdict<ssize_t> {
         if (fd_marks.has(fd, FdMarks::datagram)) return shim::send_datagram(fd, message, flags);
+        if (fd_marks.has(fd, FdMarks::unanswered)) return shim::write_unanswered(fd, message, flags);
         const auto verdict =
             shim::before_send(fd, static_cast<const sockaddr*>(message.msg_name), message.msg_namelen, flags);
         if (verdict.error != 0) return shim::Verdict<ssize_t>::fail(verdict.error);
@@ -39,7 +40,7 @@ ssize_t send_named(int fd, const msghdr& message, int flags, AsItIs as_it_is) {
         auto unaddressed = message;
         unaddressed.msg_name = nullptr;
         unaddressed.msg_namelen = 0;
-        return real::sendmsg(fd, &unaddressed, flags & ~MSG_FASTOPEN);
+        return ::sendmsg(fd, &unaddressed, flags & ~MSG_FASTOPEN); // which may have to wait for its turn
     });
 }
 
@@ -66,10 +67,7 @@ ssize_t send_message(int fd, const msghdr& message, int flags) {
         return send_named(fd, message, flags, as_it_is);
     auto unaddressed = message; // for the kernel, an address without octets is none
     unaddressed.msg_name = nullptr;
-    const auto judge = [&] {
-        return fd_marks.has(fd, FdMarks::failed) ? shim::transfer_after_failure(fd)
-                                                 : shim::send_datagram(fd, unaddressed, flags);
-    };
+    const auto judge = [&] { return shim::judge_send(fd, unaddressed, flags); };
     return shim::settle(judge, as_it_is);
 }
 
@@ -89,11 +87,11 @@ EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 
 EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
     auto* const libc = real::sendmmsg.get();
-    const bool judged =
-        messages != nullptr &&
-        (fd_marks.has(fd, FdMarks::datagram) || std::any_of(messages, messages + count, [](const mmsghdr& m) {
-             return m.msg_hdr.msg_name != nullptr || shim::passes_descriptors(m.msg_hdr);
-         }));
+    const bool judged = messages != nullptr &&
+                        ((fd_marks.of(fd) & (FdMarks::datagram | FdMarks::unanswered)) != 0 ||
+                         std::any_of(messages, messages + count, [](const mmsghdr& m) {
+                             return m.msg_hdr.msg_name != nullptr || shim::passes_descriptors(m.msg_hdr);
+                         }));
     if (!judged) return libc(fd, messages, count, flags);
     // Each on its own, as the kernel sends them: those before a failure have gone, and are counted. The first
     // one to a proxy makes the socket one of ours, which sends all the others at once.

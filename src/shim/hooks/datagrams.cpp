@@ -1,12 +1,11 @@
-// What reads and writes. Only UDP sockets that have to do with a proxy are of interest, and sockets whose
-// connect() has failed: for any other descriptor each of these costs one relaxed load.
-#include "shim/datagrams.hpp"
+// What reads and writes. Only UDP sockets that have to do with a proxy are of interest, sockets whose
+// connect() has failed, and those whose connect() did not wait for the proxy: for any other descriptor each
+// of these costs one relaxed load.
 #include "shim/passing.hpp"
-#include "shim/socket_calls.hpp"
 
 #include "shim/hooks/hook.hpp"
+#include "shim/hooks/transfers.hpp"
 #include "sys/address.hpp"
-#include "sys/fd_marks.hpp"
 
 #include <algorithm>
 #include <climits>
@@ -19,16 +18,7 @@ namespace {
 using socksify::sys::fd_marks;
 using socksify::sys::FdMarks;
 
-bool is_ours(int fd) noexcept { return (fd_marks.of(fd) & (FdMarks::datagram | FdMarks::failed)) != 0; }
-
-shim::Verdict<ssize_t> judge_send(int fd, const msghdr& message, int flags) {
-    return fd_marks.has(fd, FdMarks::failed) ? shim::transfer_after_failure(fd)
-                                             : shim::send_datagram(fd, message, flags);
-}
-shim::Verdict<ssize_t> judge_receive(int fd, msghdr& message, int flags) {
-    return fd_marks.has(fd, FdMarks::failed) ? shim::transfer_after_failure(fd)
-                                             : shim::receive_datagram(fd, message, flags);
-}
+using shim::is_ours;
 
 msghdr message_of(iovec* pieces, std::size_t count) noexcept {
     msghdr message{};
@@ -40,13 +30,13 @@ msghdr message_of(iovec* pieces, std::size_t count) noexcept {
 template <class Real>
 ssize_t send_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
     const auto message = message_of(const_cast<iovec*>(pieces), count);
-    return shim::settle([&] { return judge_send(fd, message, flags); }, real);
+    return shim::settle([&] { return shim::judge_send(fd, message, flags); }, real);
 }
 
 template <class Real>
 ssize_t receive_pieces(int fd, const iovec* pieces, std::size_t count, int flags, Real real) {
     auto message = message_of(const_cast<iovec*>(pieces), count);
-    return shim::settle([&] { return judge_receive(fd, message, flags); }, real);
+    return shim::settle([&] { return shim::judge_receive(fd, message, flags); }, real);
 }
 
 /// For the calls of files, unlike those of sockets, nothing to write or read is nothing to do.
@@ -133,7 +123,7 @@ EXPORT ssize_t recvfrom(int fd, void* octets, size_t count, int flags, sockaddr*
         message.msg_name = address;
         message.msg_namelen = *size;
     }
-    const auto received = shim::settle([&] { return judge_receive(fd, message, flags); }, call);
+    const auto received = shim::settle([&] { return shim::judge_receive(fd, message, flags); }, call);
     if (received >= 0 && size != nullptr && message.msg_name != nullptr) *size = message.msg_namelen;
     return received;
 }
@@ -151,7 +141,7 @@ EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
         if (received >= 0 && shim::passes_descriptors(*message)) shim::begin_received(*message);
         return received;
     }
-    return shim::settle([&] { return judge_receive(fd, *message, flags); },
+    return shim::settle([&] { return shim::judge_receive(fd, *message, flags); },
                         [&] { return libc(fd, message, flags); });
 }
 
@@ -166,9 +156,10 @@ EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
     if (!is_ours(fd)) [[likely]]
         return call();
     const auto judge = [&]() -> shim::Verdict<> {
-        if (!fd_marks.has(fd, FdMarks::failed))
+        if ((fd_marks.of(fd) & (FdMarks::failed | FdMarks::unanswered)) == 0)
             return shim::receive_datagrams(fd, messages, count, flags, timeout);
-        const auto transfer = shim::transfer_after_failure(fd);
+        msghdr none{};
+        const auto transfer = shim::judge_receive(fd, none, flags);
         return {transfer.passed, static_cast<int>(transfer.result), transfer.error};
     };
     return shim::settle(judge, call);
@@ -179,16 +170,19 @@ EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
 namespace {
 
 /// What programs get where these calls are of no use, and then do without: they read and write.
-shim::Verdict<ssize_t> judge_transfer(int one, int other) {
-    const bool is_carried = shim::is_carried(one) || shim::is_carried(other);
-    return is_carried ? shim::Verdict<ssize_t>::fail(EINVAL) : shim::Verdict<ssize_t>::pass();
+shim::Verdict<ssize_t> judge_transfer(int from, int to) {
+    if (shim::is_carried(from) || shim::is_carried(to)) return shim::Verdict<ssize_t>::fail(EINVAL);
+    const auto read = shim::before_read(from, 0);
+    return read.passed ? shim::before_write(to) : read;
 }
 
+constexpr int no_socket = -1; ///< what sendfile() reads from is none
+
 template <class Call>
-ssize_t transfer(int one, int other, Call call) {
-    if (!is_ours(one) && !is_ours(other)) [[likely]]
+ssize_t transfer(int from, int to, Call call) {
+    if (!is_ours(from) && !is_ours(to)) [[likely]]
         return call();
-    return shim::settle([&] { return judge_transfer(one, other); }, call);
+    return shim::settle([&] { return judge_transfer(from, to); }, call);
 }
 
 /// readv() and writev() with flags, if there is no offset: a socket has none.
@@ -218,11 +212,11 @@ ssize_t write_at_no_offset(int fd, const iovec* pieces, int count, off64_t offse
 
 EXPORT ssize_t sendfile(int to, int from, off_t* offset, size_t count) noexcept {
     auto* const libc = real::sendfile.get();
-    return transfer(to, from, [&] { return libc(to, from, offset, count); });
+    return transfer(no_socket, to, [&] { return libc(to, from, offset, count); });
 }
 EXPORT ssize_t sendfile64(int to, int from, off64_t* offset, size_t count) noexcept {
     auto* const libc = real::sendfile64.get();
-    return transfer(to, from, [&] { return libc(to, from, offset, count); });
+    return transfer(no_socket, to, [&] { return libc(to, from, offset, count); });
 }
 
 EXPORT ssize_t splice(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t count,
@@ -262,5 +256,11 @@ EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
     const auto call = [&] { return libc(fd, request, argument); };
     if (request != FIONREAD || !is_ours(fd)) [[likely]]
         return call();
-    return shim::settle([&] { return shim::pending_octets(fd, static_cast<int*>(argument)); }, call);
+    auto* const octets = static_cast<int*>(argument);
+    return shim::settle(
+        [&] {
+            return fd_marks.has(fd, FdMarks::unanswered) ? shim::pending_after_reply(fd, octets)
+                                                         : shim::pending_octets(fd, octets);
+        },
+        call);
 }

@@ -1,5 +1,6 @@
 // The ends and the duplicates of descriptors.
 #include "shim/lifetime.hpp"
+#include "shim/optimistic.hpp"
 
 #include "shim/hooks/hook.hpp"
 
@@ -69,4 +70,10 @@ EXPORT int fcntl64(int fd, int command, ...) {
 
 EXPORT int pidfd_getfd(int process, int fd, unsigned flags) noexcept {
     return shim::begun(real::pidfd_getfd(process, fd, flags));
+}
+
+// stdio reads and writes by libc's own calls.
+EXPORT FILE* fdopen(int fd, const char* mode) noexcept {
+    if (socksify::sys::fd_marks.has(fd, socksify::sys::FdMarks::unanswered)) shim::await_reply(fd);
+    return real::fdopen(fd, mode);
 }

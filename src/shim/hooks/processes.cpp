@@ -1,5 +1,6 @@
 // exec, spawn, and what runs a shell.
 #include "shim/processes.hpp"
+#include "shim/optimistic.hpp"
 
 #include "shim/hooks/hook.hpp"
 
@@ -23,6 +24,7 @@ int execute(char* const* environment, Refusal refusal, Real real) {
         // There was none for the path.
     }
     if (error != 0) return (errno = error, -1);
+    shim::await_replies_for_exec();
     return real(whole.get());
 }
 
@@ -107,6 +109,7 @@ EXPORT int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_acti
                        char* const* environment) {
     const ChildEnvironment whole(environment);
     if (const int error = shim::refusal_to_execute(path, whole); error != 0) return error;
+    shim::await_replies_for_exec();
     return real::posix_spawn(pid, path, actions, attributes, arguments, whole.get());
 }
 
@@ -115,15 +118,18 @@ EXPORT int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_act
                         char* const* environment) {
     const ChildEnvironment whole(environment);
     if (const int error = shim::refusal_to_execute_by_name(file, whole); error != 0) return error;
+    shim::await_replies_for_exec();
     return real::posix_spawnp(pid, file, actions, attributes, arguments, whole.get());
 }
 
 EXPORT int system(const char* command) {
     if (const int error = shim::restore_own_environment(); error != 0) return (errno = error, -1);
+    shim::await_replies_for_exec();
     return real::system(command);
 }
 
 EXPORT FILE* popen(const char* command, const char* mode) {
     if (const int error = shim::restore_own_environment(); error != 0) return (errno = error, nullptr);
+    shim::await_replies_for_exec();
     return real::popen(command, mode);
 }
