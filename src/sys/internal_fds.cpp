@@ -39,8 +39,7 @@ int RoomAboveSoftLimit::floor() const noexcept {
     return std::max(raised_ ? soft : soft - std::min(soft / 4, 4096), lowest);
 }
 
-int duplicate_internally(int fd) noexcept {
-    const RoomAboveSoftLimit room;
+int duplicate_internally(int fd, const RoomAboveSoftLimit& room) noexcept {
     int high = real::fcntl(fd, F_DUPFD_CLOEXEC, room.floor());
     if (high < 0 && errno == EMFILE)
         high = real::fcntl(fd, F_DUPFD_CLOEXEC, lowest); // among the program's, then
@@ -48,13 +47,8 @@ int duplicate_internally(int fd) noexcept {
     return high;
 }
 
-bool make_pair(int (&pair)[2]) noexcept {
-    const RoomAboveSoftLimit room;
-    return real::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0;
-}
-
-int make_internal(int fd) noexcept {
-    const int high = duplicate_internally(fd);
+int make_internal(int fd, const RoomAboveSoftLimit& room) noexcept {
+    const int high = duplicate_internally(fd, room);
     if (high < 0) {
         fd_marks.set(fd, FdMarks::internal);
         return fd;

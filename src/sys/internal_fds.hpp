@@ -35,14 +35,11 @@ int open_with_room(Open open) noexcept {
 }
 
 /// A duplicate of `fd` among the internal descriptors, or -1 with errno. The description is shared, `fd`
-/// stays open.
-int duplicate_internally(int fd) noexcept;
-/// A non-blocking AF_UNIX stream pair, even when the program has reached its soft limit: two numbers to be
-/// moved at once. False with errno.
-bool make_pair(int (&pair)[2]) noexcept;
+/// stays open. Who makes several makes room for all of them.
+int duplicate_internally(int fd, const RoomAboveSoftLimit& room = RoomAboveSoftLimit()) noexcept;
 /// Moves `fd` there. The new number, or `fd` itself if it can't be moved; either way it is internal from now
 /// on.
-int make_internal(int fd) noexcept;
+int make_internal(int fd, const RoomAboveSoftLimit& room = RoomAboveSoftLimit()) noexcept;
 /// An internal descriptor that is this process's alone: a child of fork() has it closed, so that what the
 /// parent ends is at an end.
 class OwnDescriptor {

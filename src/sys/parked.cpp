@@ -16,19 +16,17 @@
 namespace socksify::sys {
 namespace {
 
-/// Fills the send buffer of `stand_in` to the last octet, so that a write gets EAGAIN and poll() sees
-/// nothing. False, with errno, if there is no memory for it.
+/// Fills the send buffer of `stand_in`, so that a write gets EAGAIN and poll() sees nothing. False, with errno,
+/// if there is no memory for it.
 bool fill(int stand_in) noexcept {
     int smallest = 0; // the kernel rounds it up to its minimum
     real::setsockopt(stand_in, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof smallest);
     static constexpr std::array<char, 4096> octets{};
     bool is_empty = true;
-    for (std::size_t piece = octets.size(); piece > 0;) {
-        if (real::send(stand_in, octets.data(), piece, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) is_empty = false;
-        else piece /= 2;
-    }
-    // Full is what refuses the last octet for no other reason: a program must not be woken by one that is
-    // not.
+    while (real::send(stand_in, octets.data(), octets.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        is_empty = false;
+    // The kernel asks how much is in the buffer, not how much is to come (sock_alloc_send_pskb): what refuses a
+    // piece for no other reason refuses an octet, too. A program must not be woken by one that is not full.
     if (!is_empty && errno == EAGAIN) return true;
     errno = ENOBUFS;
     return false;
@@ -162,12 +160,18 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
 
     parked->status_flags_ = real::fcntl(fd, F_GETFL);
     if (parked->status_flags_ < 0) return give_up();
-    parked->hidden_ = duplicate_internally(fd);
-    if (parked->hidden_ < 0) return give_up();
-    int pair[2];
-    if (!make_pair(pair)) return give_up();
-    parked->waker_ = make_internal(pair[1]);
-    const int stand_in = pair[0];
+    int stand_in = -1;
+    {
+        const RoomAboveSoftLimit room;
+        int pair[2];
+        parked->hidden_ = duplicate_internally(fd, room);
+        if (parked->hidden_ >= 0 &&
+            real::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0) {
+            parked->waker_ = make_internal(pair[1], room);
+            stand_in = pair[0];
+        }
+    }
+    if (stand_in < 0) return give_up();
     parked->stand_in_cookie_ = cookie_of(stand_in);
     entry.unseen().cookie = parked->failed_.unseen().cookie = parked->stand_in_cookie_;
     // A blocking socket is parked when its connect() was interrupted; the stand-in blocks as it would.
