@@ -70,6 +70,15 @@ void Agreement::serve(std::shared_ptr<sys::Listener> listener) noexcept {
 }
 
 sys::worker::Wait Agreement::run() {
+    try {
+        return go_on();
+    } catch (const std::bad_alloc&) {
+        pause_before_next_try(); // memory may be had again
+        return {.deadline = Clock::now()};
+    }
+}
+
+sys::worker::Wait Agreement::go_on() {
     for (;;) {
         if (listener_->is_closed()) return {.over = true};
         const auto now = Clock::now();

@@ -70,6 +70,7 @@ private:
         Endpoint peer;
     };
 
+    sys::worker::Wait go_on();
     bool begin();
     int try_once();
     void end_connection() noexcept;

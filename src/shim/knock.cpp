@@ -14,31 +14,6 @@ namespace {
 
 namespace log = sys::log;
 
-/// A knock that waits to be taken.
-class Knock final : public sys::worker::Task {
-public:
-    Knock(sys::Place place, int fd, std::uint16_t port) noexcept : place_(std::move(place)), port_(port) {
-        fd_.reset(fd);
-    }
-    [[nodiscard]] const sys::Listener& listener() const noexcept { return place_.listener(); }
-
-    sys::worker::Wait run() override {
-        char octet = 0;
-        const auto size = real::recv(fd_.get(), &octet, sizeof octet, MSG_DONTWAIT);
-        if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM))
-            return {.fd = fd_.get(), .events = EPOLLIN};
-        place_.listener().forget_knock(port_); // accept() has closed it, or the program its listener
-        return {.over = true};
-    }
-    void finish() noexcept override {}
-    void abandon(int) noexcept override {} // closed, it waits to be taken as well
-
-private:
-    sys::Place place_;
-    sys::OwnDescriptor fd_;
-    std::uint16_t port_;
-};
-
 /// A socket of this machine's that can knock at `door`, and its port. -1 with errno.
 int make_knock(const sys::Address& door, std::uint16_t& port) noexcept {
     const int fd = sys::open_with_room(
@@ -60,6 +35,37 @@ int make_knock(const sys::Address& door, std::uint16_t& port) noexcept {
     return knock;
 }
 
+/// A knock that waits to be taken.
+class Knock final : public sys::worker::Task {
+public:
+    explicit Knock(sys::Place place) noexcept : place_(std::move(place)) {}
+
+    /// A socket to knock with at `door`. False with errno.
+    bool open(const sys::Address& door) noexcept {
+        fd_.reset(make_knock(door, port_));
+        return fd_.get() >= 0;
+    }
+    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    [[nodiscard]] const sys::Listener& listener() const noexcept { return place_.listener(); }
+
+    sys::worker::Wait run() override {
+        char octet = 0;
+        const auto size = real::recv(fd_.get(), &octet, sizeof octet, MSG_DONTWAIT);
+        if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM))
+            return {.fd = fd_.get(), .events = EPOLLIN};
+        place_.listener().forget_knock(port_); // accept() has closed it, or the program its listener
+        return {.over = true};
+    }
+    void finish() noexcept override {}
+    void abandon(int) noexcept override {} // closed, it waits to be taken as well
+
+private:
+    sys::Place place_;
+    sys::OwnDescriptor fd_;
+    std::uint16_t port_ = 0;
+};
+
 void say_lost(int error) noexcept {
     log::line(log::Level::error, "a peer is lost: %s", strerrordesc_np(error));
 }
@@ -74,13 +80,11 @@ sys::Address shown(const Endpoint& endpoint, int domain) noexcept {
 
 void pass_on(sys::Place place, int connection, const Endpoint& peer, int domain) {
     const auto door = place.listener().door();
-    std::uint16_t port = 0;
-    const int fd = make_knock(door, port);
-    if (fd < 0) return say_lost(errno);
-    auto knock = std::make_unique<Knock>(std::move(place), fd, port);
+    auto knock = std::make_unique<Knock>(std::move(place));
+    if (!knock->open(door)) return say_lost(errno);
     if (!knock->listener().put(connection, shown(peer, domain))) return say_lost(errno);
-    knock->listener().expect_knock(port);
-    real::connect(fd, door.get(), door.size); // under way, or refused by a listener that is gone
+    knock->listener().expect_knock(knock->port());
+    real::connect(knock->fd(), door.get(), door.size); // under way, or refused by a listener that is gone
     log::line(log::Level::info, "%s: has come", peer.text().c_str());
     std::unique_ptr<sys::worker::Task> task = std::move(knock);
     sys::worker::post(task);

@@ -171,6 +171,19 @@ std::shared_ptr<const sys::ListenerUse> of_same_port(int fd, const Endpoint& her
     return {};
 }
 
+/// False with errno; then there is no agreement any more.
+bool hand_to_worker(const std::shared_ptr<Listener>& listener) noexcept {
+    static_cast<Agreement&>(*listener->agreement).serve(listener);
+    try {
+        if (sys::worker::post(listener->agreement)) return true;
+    } catch (const std::bad_alloc&) {
+        errno = ENOMEM;
+    }
+    const sys::KeepErrno keep;
+    listener->agreement.reset(); // each keeps the other
+    return false;
+}
+
 int patience(int backlog) noexcept { return std::clamp(backlog, 1, largest_backlog); }
 
 } // namespace
@@ -253,10 +266,8 @@ Verdict<> listen(int fd, int backlog) {
     sys::stay_closed_to_others(fd);
     sys::fds::put(fd, entry);
     if (!is_new) return Verdict<>::done(0);
-    static_cast<Agreement&>(*listener->agreement).serve(listener);
-    if (!sys::worker::post(listener->agreement)) {
+    if (!hand_to_worker(listener)) {
         const int error = errno;
-        listener->agreement.reset(); // which keeps the listener
         sys::fds::forget_socket(fd);
         return Verdict<>::fail(error);
     }
