@@ -1,7 +1,5 @@
 #include "relay/race.hpp"
 
-#include "relay/fd.hpp"
-
 #include <cerrno>
 #include <poll.h>
 #include <sys/socket.h>
@@ -58,16 +56,15 @@ Task<tl::expected<Socket, int>> Race::run(Executor executor, std::vector<Tcp::en
 
 Task<tl::expected<Socket, int>> Race::run_alone(Executor executor, Tcp::endpoint address,
                                                 Clock::time_point deadline) {
-    Fd fd(::socket(address.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd) co_return tl::unexpected(errno);
-    const bool stands = ::connect(fd.get(), address.data(), static_cast<socklen_t>(address.size())) == 0;
-    if (!stands && errno != EINPROGRESS) co_return tl::unexpected(errno);
     ErrorCode error;
     const auto socket = std::make_shared<Socket>(executor);
-    socket->assign(address.protocol(), fd.get(), error);
+    socket->open(address.protocol(), error);
+    if (!error) socket->native_non_blocking(true, error);
     if (error) co_return tl::unexpected(error.value());
-    fd.release();
-    if (stands || stands_already(socket->native_handle())) co_return std::move(*socket);
+    const int fd = socket->native_handle();
+    const bool stands = ::connect(fd, address.data(), static_cast<socklen_t>(address.size())) == 0;
+    if (!stands && errno != EINPROGRESS) co_return tl::unexpected(errno);
+    if (stands || stands_already(fd)) co_return std::move(*socket);
 
     Timer patience(executor, deadline);
     patience.async_wait([weak = std::weak_ptr(socket)](const ErrorCode& aborted) {
@@ -79,7 +76,7 @@ Task<tl::expected<Socket, int>> Race::run_alone(Executor executor, Tcp::endpoint
     if (error) co_return tl::unexpected(error.value());
     int result = 0;
     socklen_t size = sizeof result;
-    if (getsockopt(socket->native_handle(), SOL_SOCKET, SO_ERROR, &result, &size) != 0) result = errno;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size) != 0) result = errno;
     if (result != 0) co_return tl::unexpected(result);
     co_return std::move(*socket);
 }
