@@ -199,7 +199,8 @@ tl::expected<Config, std::vector<ConfigError>> parse_config(std::string_view jso
         return tl::unexpected(std::vector{ConfigError{
             position.line, position.column, {}, found, "JSON (RFC 8259), and // and /* */ comments", {}}});
     }
-    DocumentReader in(known_keys());
+    const auto keys = known_keys();
+    DocumentReader in(keys);
     auto config = ConfigReader(in).read({*document, {}, "an object"});
     if (auto errors = in.take_errors(); !errors.empty()) return tl::unexpected(std::move(errors));
     return config;
