@@ -137,6 +137,7 @@ void Dial::abandon(int error) noexcept {
     error_ = error;
     state_ = State::over;
     handshake_.reset();
+    give_low_water_back();
     if (carrier_.domain != own_domain_) change_family(own_domain_);
     else sys::disconnect(carrier_.fd);
     try {
@@ -153,11 +154,17 @@ void Dial::await_peer() noexcept {
     state_ = State::shaking;
 }
 
-Dial::Wait Dial::wait(std::uint32_t events) const {
+Dial::Wait Dial::wait(std::uint32_t events) {
+    if ((events & EPOLLIN) != 0 && low_water_ == 0) low_water_ = sys::lower_low_water(carrier_.fd);
     return sys::worker::Wait{.fd = carrier_.fd, .events = events, .deadline = deadline_};
 }
 
+void Dial::give_low_water_back() noexcept {
+    if (const int octets = std::exchange(low_water_, 0); octets > 1) sys::set_low_water(carrier_.fd, octets);
+}
+
 void Dial::end(int error) {
+    give_low_water_back();
     start_probe_if_claimed();
     give_claim_back();
     error_ = error;

@@ -192,7 +192,8 @@ private:
         return found_.empty() ? literal_ : found_[i];
     }
     [[nodiscard]] const policy::Upstream& config() const { return rules_.config.upstreams[upstream_]; }
-    [[nodiscard]] Wait wait(std::uint32_t events) const;
+    [[nodiscard]] Wait wait(std::uint32_t events);
+    void give_low_water_back() noexcept;
 
     const sys::Rules& rules_;
     std::span<const std::size_t> upstreams_;
@@ -229,6 +230,7 @@ private:
     bool asked_ = false;       // once is enough for one destination
     bool is_greeting_ = false; // the first octets have not left: it may not be connected yet
     bool touched_ = false;     // the socket is no longer as the program gave it
+    int low_water_ = 0;        // the program's SO_RCVLOWAT, while it is 1 for our sake
     bool may_block_ = true;
     bool as_ipv4_ =
         false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is

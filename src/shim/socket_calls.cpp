@@ -89,6 +89,7 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
     if (connects_by_option(level, name)) return Verdict<>::fail(EOPNOTSUPP);
     if (joins_datagrams(level, name) && !all_is_direct()) return Verdict<>::fail(ENOPROTOOPT);
     if (level == SOL_SOCKET && name == SO_SNDTIMEO) sys::send_timeout_in_use();
+    if (level == SOL_SOCKET && name == SO_RCVLOWAT) sys::low_water_in_use();
     const auto socket = sys::find_socket(fd);
     if (!socket) return Verdict<>::pass();
     if (socket->unanswered) on_option_set(*socket, level, name);

@@ -4,6 +4,7 @@
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -149,6 +150,23 @@ std::chrono::microseconds send_timeout(int fd) noexcept {
     if (real::getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) != 0) return none;
     const auto timeout = std::chrono::seconds(limit.tv_sec) + std::chrono::microseconds(limit.tv_usec);
     return timeout.count() == 0 ? none : timeout;
+}
+
+constinit static std::atomic<bool> low_waters{false};
+
+void low_water_in_use() noexcept { low_waters.store(true, std::memory_order_relaxed); }
+
+int lower_low_water(int fd) noexcept {
+    if (!low_waters.load(std::memory_order_relaxed)) return 1;
+    const KeepErrno keep;
+    const int octets = option(fd, SOL_SOCKET, SO_RCVLOWAT);
+    if (octets > 1) set_low_water(fd, 1);
+    return std::max(octets, 1);
+}
+
+void set_low_water(int fd, int octets) noexcept {
+    const KeepErrno keep;
+    real::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
 }
 
 void copy_options(int from, int to) noexcept {

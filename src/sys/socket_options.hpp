@@ -48,6 +48,11 @@ bool some_handler_interrupts() noexcept;
 /// once the program has set it on some socket (`send_timeout_in_use`).
 std::chrono::microseconds send_timeout(int fd) noexcept;
 void send_timeout_in_use() noexcept;
+/// SO_RCVLOWAT: who waits for fewer octets is not woken. What it is, which has become 1; likewise 1 unless
+/// the program has set it on some socket (`low_water_in_use`).
+int lower_low_water(int fd) noexcept;
+void set_low_water(int fd, int octets) noexcept;
+void low_water_in_use() noexcept;
 /// Gives `to` those options of `from` that a socket has for its own traffic; not where it is bound to.
 void copy_options(int from, int to) noexcept;
 /// A TCP socket of `domain`, or a stream of AF_UNIX, with the options and flags of `fd`. -1 with errno.

@@ -40,6 +40,8 @@ void options_survive(const Arguments& destinations) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    const int octets = 100; // more than any reply of a proxy's has
+    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
     told("connect", connect_to(fd, to));
     const auto show = [fd](const char* name, int level, int option) {
         int value = -1;
@@ -49,6 +51,7 @@ void options_survive(const Arguments& destinations) {
     };
     show("TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY);
     show("SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE);
+    show("SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT);
     say("FD_CLOEXEC: %s", (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 ? "set" : "not set");
     close(fd);
 }
