@@ -1,7 +1,6 @@
 #include "policy/document_reader.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace socksify::policy {
 namespace {
@@ -53,9 +52,10 @@ std::optional<bool> DocumentReader::read_flag(const Node& node) {
 
 std::optional<unsigned> DocumentReader::read_whole(const Node& node, unsigned least, unsigned most) {
     const auto number = node.value.number;
-    // As JSON Schema has it, 443.0 is a whole number.
-    if (node.value.kind == Kind::number && number >= least && number <= most && number == std::floor(number))
-        return static_cast<unsigned>(number);
+    if (node.value.kind == Kind::number && number >= least && number <= most) {
+        const auto whole = static_cast<unsigned>(number);
+        if (whole == number) return whole; // as JSON Schema has it, 443.0 is one
+    }
     fail(node);
     return {};
 }

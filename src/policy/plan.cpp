@@ -78,8 +78,9 @@ void fill(Plan& plan, const Upstream& upstream, const Knowledge& known, Command 
         features->supports(command) == Support::no)
         return refuse(EOPNOTSUPP);
 
-    // The address is a peer's ID, or none.
-    if (command == Command::accept || command == Command::open_session) return;
+    // Its address leads nowhere: it is a peer's ID, where datagrams come from, or none.
+    if (command == Command::accept || command == Command::udp_associate || command == Command::open_session)
+        return;
 
     plan.only_ipv4 = features->supports(AddressType::ipv6) == Support::no;
     if (features->supports(destination.host.type()) != Support::no) return;

@@ -238,14 +238,12 @@ namespace {
 /// What there is of an association before it is one; taken back if it comes to nothing, whatever ends it.
 class Unfinished {
 public:
-    /// `lock` is the Datagram's, held or not when it ends.
-    Unfinished(Datagram& datagram, std::shared_ptr<sys::Control> control,
-               std::unique_lock<sys::ObjectMutex>& lock) noexcept
-        : datagram_(datagram), control_(std::move(control)), lock_(lock) {}
+    /// Made and ended under the lock.
+    Unfinished(Datagram& datagram, std::shared_ptr<sys::Control> control) noexcept
+        : datagram_(datagram), control_(std::move(control)) {}
     ~Unfinished() {
         if (!control_) return;
         const sys::KeepErrno keep;
-        if (!lock_.owns_lock()) lock_.lock();
         give_up(datagram_, *control_);
     }
     Unfinished(const Unfinished&) = delete;
@@ -255,7 +253,18 @@ public:
 private:
     Datagram& datagram_;
     std::shared_ptr<sys::Control> control_;
-    std::unique_lock<sys::ObjectMutex>& lock_;
+};
+
+/// Lets go of a lock for a while.
+class Unlocked {
+public:
+    explicit Unlocked(sys::ObjectMutex& mutex) noexcept : mutex_(mutex) { mutex_.unlock(); }
+    ~Unlocked() { mutex_.lock(); }
+    Unlocked(const Unlocked&) = delete;
+    Unlocked& operator=(const Unlocked&) = delete;
+
+private:
+    sys::ObjectMutex& mutex_;
 };
 
 } // namespace
@@ -268,23 +277,23 @@ int associate(int fd, Datagram& datagram, const sys::Way& way, int flags) {
     if (std::any_of(way.upstreams.begin(), way.upstreams.end(),
                     [&](auto upstream) { return upstream >= known; }))
         return EHOSTUNREACH;
-    std::unique_lock lock(datagram.mutex);
+    const std::lock_guard lock(datagram.mutex);
     if (datagram.stage.load() != Stage::none) return 0; // another thread was faster
     const int domain = datagram.domain;
     const auto control = std::make_shared<sys::Control>(-1);
     control->fd.store(open_control(domain));
     if (control->fd.load() < 0) return errno;
-    Unfinished unfinished(datagram, control, lock);
+    Unfinished unfinished(datagram, control);
     Dial dial(Dial::Purpose::associate, sys::rules(), way.upstreams, way.destination,
               {control->fd.load(), domain, false, {}});
     datagram.control = control;
     datagram.stage.store(Stage::under_way);
     if (blocks) {
-        // What other threads send meanwhile waits for us.
-        lock.unlock();
-        const int stopped = drive(dial, Dial::Clock::time_point::max());
-        lock.lock();
-        if (stopped != 0) return stopped;
+        const auto reach_proxy = [&] {
+            const Unlocked meanwhile(datagram.mutex); // what other threads send now waits for us
+            return drive(dial, Dial::Clock::time_point::max());
+        };
+        if (const int stopped = reach_proxy(); stopped != 0) return stopped;
         const int error = conclude(fd, datagram, dial, control, Errand(way));
         unfinished.release();
         return error;

@@ -86,6 +86,12 @@ TEST_CASE("a command that is not listed is refused before a connection") {
           EOPNOTSUPP);
 }
 
+TEST_CASE("a proxy of one family's addresses may carry datagrams: DST of UDP ASSOCIATE leads nowhere") {
+    const auto only_ipv6 = listing({{Tag::command, 0x03}, {Tag::address, 0x04}});
+    CHECK(make_plan({}, only_ipv6, Command::udp_associate, Endpoint{}).refusal == 0);
+    CHECK(make_plan({}, only_ipv6, Command::connect, Endpoint{}).refusal != 0);
+}
+
 TEST_CASE("of two ways to ask, the first that the list has; without one, none that only a list announces") {
     const Request listen{Command::listen, 1, to("0.0.0.0:8080")};
     const Request bind{Command::bind, 0, to("0.0.0.0:8080")};
