@@ -255,6 +255,11 @@ sys::Address as_seen_there(const Endpoint& bound, const sys::Address& peer, int 
     return sys::to_address({bound.host.unmapped(), bound.port}, domain).value_or(sys::Address{});
 }
 
+sys::Address seen_there(const sys::Socket& socket) {
+    if (!socket.unanswered) return socket.local;
+    return as_seen_there(bound_of(socket), socket.peer, socket.domain);
+}
+
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size) {
     const sys::SignalsHeld held;
     if (sys::is_nowhere(address) || size < sizeof(sa_family_t) || size > sizeof(sockaddr_storage))

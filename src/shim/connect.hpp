@@ -2,7 +2,7 @@
 #pragma once
 
 #include "shim/verdict.hpp"
-#include "sys/address.hpp"
+#include "sys/fd_table.hpp"
 
 #include <cstdint>
 #include <sys/socket.h>
@@ -12,6 +12,8 @@ namespace socksify::shim {
 /// What the destination sees as its peer, by the BND that the proxy has told: many say zeros, or repeat what
 /// they were asked. Then of size 0.
 sys::Address as_seen_there(const Endpoint& bound, const sys::Address& peer, int domain);
+/// The same of a socket that is connected, as far as it is known by now.
+sys::Address seen_there(const sys::Socket& socket);
 
 Verdict<> connect(int fd, const sockaddr* address, socklen_t size);
 

@@ -1,6 +1,7 @@
 // close and dup: a number ends, or another begins to share its description. What we know of it follows.
 #pragma once
 
+#include "shim/optimistic.hpp"
 #include "shim/verdict.hpp"
 #include "sys/datagram.hpp"
 #include "sys/fd_marks.hpp"
@@ -66,6 +67,9 @@ int duplicate(int fd, int target, Make make) {
         errno = EBADF;
         return -1;
     }
+    // stdio reads and writes these by libc's own calls.
+    const bool is_for_stdio = target >= 0 && target <= STDERR_FILENO;
+    if (is_for_stdio && sys::fd_marks.has(fd, sys::FdMarks::unanswered)) await_reply(fd);
     const bool ends_another = target >= 0 && target != fd;
     const auto made = [&] {
         const auto socket = sys::find_socket(fd);

@@ -2,6 +2,7 @@
 
 #include "policy/rules.hpp"
 #include "shim/agreement.hpp"
+#include "shim/connect.hpp"
 #include "shim/heir.hpp"
 #include "shim/kind.hpp"
 #include "sys/fd_marks.hpp"
@@ -38,9 +39,9 @@ std::optional<Endpoint> local_endpoint(int fd) noexcept {
 }
 
 /// What getsockname() says of a proxied connection.
-std::optional<Endpoint> told_local(int fd, const Socket& socket) noexcept {
-    return socket.local.size != 0 ? sys::to_endpoint(socket.local.get(), socket.local.size)
-                                  : local_endpoint(fd);
+std::optional<Endpoint> told_local(int fd, const Socket& socket) {
+    const auto told = seen_there(socket);
+    return told.size != 0 ? sys::to_endpoint(told.get(), told.size) : local_endpoint(fd);
 }
 
 bool is_proxied(const Socket& socket) noexcept {
@@ -66,7 +67,7 @@ std::optional<Way> way_of_follower(const Endpoint& bound) {
             way->wish.wanted.host = any; // it may be meant for either
         if (way) continue;
         way = Way{Way::Kind::via, {{socket->upstream}, {only_peer, bound.port}, {}, is_ftp}};
-        if (socket->local.size != 0) way->wish.told = local->host.unmapped();
+        if (seen_there(*socket).size != 0) way->wish.told = local->host.unmapped();
     }
     return way;
 }

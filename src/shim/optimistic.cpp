@@ -28,8 +28,7 @@ using sys::Unanswered;
 using Clock = upstreams::Clock;
 using State = Unanswered::State;
 
-// Which connects.
-// --------------------------------------------------------------------------------------------
+// --- which connects ---
 
 /// What is known of a proxy for this destination. Nothing if it depends on what is not known beforehand.
 std::optional<policy::Knowledge> knowledge_of(std::size_t upstream, const Host& destination,
@@ -79,8 +78,7 @@ std::optional<sys::Address> address_of(std::size_t upstream, int domain) {
 
 namespace {
 
-// Waiting.
-// ---------------------------------------------------------------------------------------------------
+// --- waiting ---
 
 /// The sooner of two limits, as poll() takes it.
 int milliseconds_until(Clock::time_point deadline) {
@@ -233,8 +231,7 @@ void forget_optimism(const Socket& socket) noexcept {
     if (socket.unanswered) (*socket.unanswered)->cancel();
 }
 
-// The program's calls.
-// ---------------------------------------------------------------------------------------
+// --- the program's calls ---
 
 Verdict<ssize_t> before_write(int fd, int flags) {
     const auto socket = find_unanswered(fd);

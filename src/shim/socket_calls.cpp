@@ -104,9 +104,7 @@ Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {
     if (!socket) return Verdict<>::pass();
     if (socket->state == State::bound || socket->state == State::listening)
         return answer(listening_address(fd, *socket), address, size);
-    const auto told =
-        socket->unanswered ? as_seen_there(bound_of(*socket), socket->peer, socket->domain) : socket->local;
-    if (told.size != 0) return answer(told, address, size);
+    if (const auto told = seen_there(*socket); told.size != 0) return answer(told, address, size);
     const int described = socket->is_stand_in() ? socket->parked->hidden() : fd;
     auto local = sys::local_address(described);
     if (!local) return Verdict<>::fail(errno);

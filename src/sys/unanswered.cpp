@@ -253,8 +253,7 @@ Endpoint Unanswered::bound() {
     return state() == State::answered ? handshake_.bound() : Endpoint{};
 }
 
-// The options.
-// -----------------------------------------------------------------------------------------------
+// --- the options ---
 
 void Unanswered::borrow(Borrowed& option, int value) noexcept {
     if (!option.is_out) {
@@ -294,8 +293,7 @@ void Unanswered::on_option_set(int level, int name) noexcept {
         }
 }
 
-// The worker.
-// ------------------------------------------------------------------------------------------------
+// --- the worker ---
 
 worker::Wait Unanswered::go_on() {
     const auto now = Clock::now();

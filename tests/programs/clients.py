@@ -126,6 +126,7 @@ class Client:
         both-families somebody connects to it over IPv6, though it listens for IPv4, too
         again         BIND can have a port that it had a moment ago, though a connection has just ended there
         refusal       where there is no connection, there is no success first and then a closed one
+        readiness     what wakes somebody who waits for data is data
         capabilities  the program's file has some, and ld.so preloads nothing into such a one unless root runs it
         """
         features = set(self.uses.split())
@@ -342,11 +343,12 @@ CLIENTS = [
     Client("rust TcpStream", f"{BUILT}/tcp_stream echo.far.test:7 {V4}:7 [{V6}]:7 echo.v6.far.test:7",
            prints("plain limit polling\n" * 4), "echo", core=True, uses="half-close", made_by=RUSTC),
     Client("perl IO::Socket", f"perl -MIO::Socket::INET -e '{PERL}'", prints("perl\n"), "echo", uses="half-close"),
-    Client("php streams", f"php {SCRIPTS}/async.php echo.far.test:7 {V4}:7 [{V6}]:7", prints("php\n" * 6), "echo"),
+    Client("php streams", f"php {SCRIPTS}/async.php echo.far.test:7 {V4}:7 [{V6}]:7", prints("php\n" * 6), "echo",
+           uses="readiness"),
     Client("lua, connect() until it is connected", f"lua5.4 {SCRIPTS}/polling.lua {ECHO_PORT} {' '.join(HOSTS)}",
            prints("lua\n" * 4), "echo"),
     Client("tcl socket -async", f"tclsh8.6 {SCRIPTS}/async.tcl {ECHO_PORT} {' '.join(HOSTS)}",
-           prints("".join(f"tcl to {host}\n" for host in HOSTS)), "echo"),
+           prints("".join(f"tcl to {host}\n" for host in HOSTS)), "echo", uses="readiness"),
     Client("erlang gen_tcp", f"escript {SCRIPTS}/gen_tcp.erl {ECHO_PORT} {' '.join(HOSTS)}",
            prints("".join(f"erlang to {host}\n" for host in HOSTS)), "echo"),
     Client("glib GSocketClient", f"{PYTHON} {SCRIPTS}/gio.py {ECHO_PORT} {' '.join(HOSTS)}",
@@ -365,7 +367,7 @@ CLIENTS = [
     Client("psql by IPv6 address", f"{PSQL} -h {V6}", prints("42\n"), "postgresql"),
     Client("redis-cli", "redis-cli -h redis.far.test ping", prints("PONG\n"), "redis", core=True),
     Client("ldapsearch, the first server refuses", f"{LDAP} -H 'ldap://{V4}:{REFUSED_PORT} ldap://ldap.far.test' o",
-           prints("dn: dc=far,dc=test\no: far\n\n"), "ldap"),
+           prints("dn: dc=far,dc=test\no: far\n\n"), "ldap", uses="refusal"),
     # Tools of the network
     Client("openssl s_client",
            f"openssl s_client -brief -verify_return_error -CAfile {CA} -connect web.far.test:443",

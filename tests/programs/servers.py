@@ -32,6 +32,7 @@ class SocksServer:
     meets: str = ""  # of Client.features; by default it meets the clients that need one of them, too
     settings: dict = field(default_factory=dict)  # of the relay: what its configuration says besides
     upstream: dict = field(default_factory=dict)  # what the rules say of it besides the URL
+    rule: dict = field(default_factory=dict)  # what the rule that leads there says besides
     client: Account = ROOT  # who runs the programs
 
     @property
@@ -136,6 +137,10 @@ SERVERS = [
                 settings={"features": {"fast_open": True}}),
     SocksServer("relay-held", relay, tells=_ALL, lacks="bind", upstream={"hold": 4}),
     SocksServer("relay-held-password", relay, tells=_ALL, password=True, lacks="bind", upstream={"hold": 4}),
+    # What fails does so at the first read or write.
+    SocksServer("relay-optimistic", relay, lacks="bind refusal readiness", rule={"optimistic": True}),
+    SocksServer("relay-optimistic-fast-open", relay, lacks="bind refusal readiness", rule={"optimistic": True},
+                settings={"features": {"fast_open": True}}),
     SocksServer("relay-nameless", relay, tells=_ALL, lacks="bind names", settings={"features": {"names": False}}),
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="bind ipv6", settings={"features": {"ipv6": False}}),
     # What people run

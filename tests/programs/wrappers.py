@@ -9,10 +9,12 @@ from world import STATE
 
 
 def socksify(server: SocksServer, build: Path) -> list[str]:
-    if not server.upstream:
+    if not server.upstream and not server.rule:
         return [str(build / "socksify"), "-p", server.url, "--"]
     rules = STATE / "socksify.json"
-    rules.write_text(json.dumps({"upstreams": {"lab": {"url": server.url, **server.upstream}}, "default": "lab"}))
+    upstreams = {"lab": {"url": server.url, **server.upstream}}
+    everywhere = [{"destination": "*", "route": "lab", **server.rule}] if server.rule else []
+    rules.write_text(json.dumps({"upstreams": upstreams, "rules": everywhere, "default": "lab"}))
     return [str(build / "socksify"), "-c", str(rules), "--"]
 
 
