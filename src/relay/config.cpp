@@ -55,15 +55,15 @@ public:
     explicit ConfigReader(DocumentReader& in) noexcept : in_(in) {}
 
     Config read(const Node& document) {
-        // What may be listened on depends on the methods, and methods on users, wherever in the document
-        // these stand.
-        std::optional<Node> listen;
+        // What may be listened on and offered depends on the methods, and methods on users, wherever in the
+        // document these stand.
+        std::optional<Node> listen, features;
         in_.each_member(document, "", [&](std::string_view key, const Node& value) {
             if (key == "$schema") in_.read_text(value);
             else if (key == "listen") listen.emplace(value);
             else if (key == "insecure_open") assign(config_.insecure_open, in_.read_flag(value));
             else if (key == "auth") read_auth(value);
-            else if (key == "features") read_features(value);
+            else if (key == "features") features.emplace(value);
             else if (key == "server") read_server(value);
             else if (key == "hosts") read_hosts(value);
             else if (key == "rules") in_.each_item(value, [&](const Node& rule) { read_rule(rule); });
@@ -74,8 +74,8 @@ public:
             else if (key == "log") read_log(value);
             else if (key == "test_behaviour") read_test(value);
         });
+        if (features) read_features(*features);
         if (listen) read_listen(*listen);
-        if (config_.features.sessions) offer_sessions();
         return std::move(config_);
     }
 
@@ -166,7 +166,7 @@ private:
             else if (key == "listen") assign(out.listen, flag);
             else if (key == "sessions") {
                 assign(out.sessions, flag);
-                sessions_.emplace(value);
+                if (out.sessions) offer_sessions(value);
             } else if (key == "fast_open") assign(out.fast_open, flag);
             else if (key == "per_destination") assign(out.per_destination, flag);
         });
@@ -174,10 +174,10 @@ private:
             in_.fail(node, Misfit{.found = "neither ipv4 nor ipv6", .allowed = "at least one of them"});
     }
 
-    void offer_sessions() {
+    void offer_sessions(const Node& node) {
         if (!config_.auth.methods.contains(Method::password))
-            return in_.fail(*sessions_, Misfit{.found = "sessions, though nobody has a password",
-                                               .allowed = R"("methods": "password" in "auth", or false)"});
+            return in_.fail(node, Misfit{.found = "sessions, though nobody has a password",
+                                         .allowed = R"("methods": "password" in "auth", or false)"});
         const auto of_file = config_.auth.methods;
         config_.auth.methods = {Method::session};
         for (std::size_t i = 0; i < of_file.size(); ++i) config_.auth.methods.add(of_file[i]);
@@ -370,7 +370,6 @@ private:
 
     DocumentReader& in_;
     Config config_;
-    std::optional<Node> sessions_; // the switch, for an error of the methods
 };
 
 } // namespace
