@@ -9,6 +9,8 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from cases_listening import LISTS_LISTEN
+from cases_optimistic import EARLY_DATA
+from cases_optimistic import RULE as WAITS_FOR_NOBODY
 from cases_sessions import FIRST, with_sessions
 from fake_proxy import (
     OPEN_SESSION,
@@ -91,6 +93,7 @@ async def accept_or_open(connection: Connection) -> None:
 
 
 WITH_SESSIONS = with_sessions(tokens=(FIRST,) * 10_000, at={Stage.REQUEST: accept_or_open})
+LISTING_EARLY = Script(at={Stage.FEATURES: list_features(EARLY_DATA), Stage.REQUEST: ACCEPT})
 LISTING = Script(at={Stage.FEATURES: list_features(), Stage.REQUEST: ACCEPT})
 
 
@@ -103,6 +106,7 @@ class Sweep:
     rules: dict = field(default_factory=dict)
     ends: tuple[str, ...] = ("0",)  # how its connects end, if nothing fails
     destination: str = "203.0.113.80"
+    fails_later: bool = False  # than connect()
     memory: bool = False  # each allocation may fail, and nothing else does
 
 
@@ -121,6 +125,7 @@ SWEEPS = (
     Sweep("features in the background", "blocking", (LISTING,), {"discover": "background"}),
     Sweep("held connections", "often", (LISTING,), {"discover": "inline", "hold": 4}),
     Sweep("sessions", "often", (WITH_SESSIONS,), {"discover": "inline", "hold": "off"}),
+    Sweep("optimistic", "often", (LISTING_EARLY,), {"discover": "inline"}, rules=WAITS_FOR_NOBODY, fails_later=True),
     Sweep("by a proxy on IPv6, blocking", "blocking", (BY_IPV6,)),
     Sweep("by a proxy on IPv6", "edge", (BY_IPV6,)),
     Sweep("by the second proxy", "blocking", (DOWN, HONEST)),
@@ -180,6 +185,8 @@ def is_right(step: str, sweep: Sweep, function: str, turn: str, failure: str) ->
             if function in ("open", "realpath") and failure == "EACCES":
                 return outcome in ("0", "ENETUNREACH")  # rules that can't be read
             return outcome == "0"
+        case "no" if sweep.fails_later:
+            return outcome == "echo"
         case "nothing":  # comes
             return turn.endswith("+") or function == "open" and failure == "EACCES"
         case "connect" | "child" | "exec" | "send" | "recv":
@@ -200,6 +207,8 @@ def is_right(step: str, sweep: Sweep, function: str, turn: str, failure: str) ->
             return turn.endswith("+") or function == "open" and failure == "EACCES"  # rules that can't be read
         case "getaddrinfo" | "getnameinfo":
             return outcome in ("EAI_AGAIN", "EAI_MEMORY", failure)
+        case "getpeername" if sweep.fails_later and outcome == "ENOTCONN":
+            return True
         case "epoll_ctl" | "getpeername" | "getsockname" | "setsockopt" | "disconnect" | "dup":
             return outcome in {failure, *WANT}  # the program's own call, which needed that
     return False
