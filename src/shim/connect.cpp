@@ -212,6 +212,7 @@ bool is_connected_already(int fd) noexcept { return sys::peer_address(fd).has_va
     Abandoning unless_over(dial);
     if (const int stopped = drive(dial, patience); stopped != 0) {
         // As in the kernel, the program's wait is over but the connect() is not.
+        dial.give_low_water_back();
         return park(fd, peer, domain, route.direct, stopped, [&](const auto& parked) {
             unless_over.release();
             dial.move_to(parked->hidden(), parked);

@@ -76,6 +76,8 @@ public:
     void begin();
     /// The end, wherever it stands: the socket can be connected again, and is of its own family.
     void abandon(int error) noexcept;
+    /// SO_RCVLOWAT as the program has set it, until a reply is waited for again.
+    void give_low_water_back() noexcept;
     /// The socket goes on under another number: the connect() has been parked half-way.
     void move_to(int fd, std::shared_ptr<sys::Parked> parked) {
         carrier_.fd = fd;
@@ -193,7 +195,6 @@ private:
     }
     [[nodiscard]] const policy::Upstream& config() const { return rules_.config.upstreams[upstream_]; }
     [[nodiscard]] Wait wait(std::uint32_t events);
-    void give_low_water_back() noexcept;
 
     const sys::Rules& rules_;
     std::span<const std::size_t> upstreams_;

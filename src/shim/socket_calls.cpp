@@ -55,6 +55,16 @@ Verdict<> answer(const sys::Address& from, sockaddr* address, socklen_t* size) n
     return Verdict<>::done(0);
 }
 
+/// Runs `call` on the program's socket, or where the stand-in has an option in its place, on that.
+template <class Call>
+Verdict<> on_parked(int fd, const Socket& socket, int level, int name, Call call) {
+    auto& parked = *socket.parked;
+    const int result = level == SOL_SOCKET && name == SO_RCVLOWAT
+                           ? parked.between_swaps([&] { return call(fd); })
+                           : call(parked.hidden());
+    return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
+}
+
 } // namespace
 
 Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
@@ -81,8 +91,8 @@ Verdict<> getsockopt(int fd, int level, int name, void* value, socklen_t* size) 
         return is_below(level) ? answer(0, value, size) : Verdict<>::pass();
     }
     if (level == SOL_SOCKET && name == SO_ERROR) return answer(0, value, size);
-    const int result = real::getsockopt(socket->parked->hidden(), level, name, value, size);
-    return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
+    return on_parked(fd, *socket, level, name,
+                     [=](int its) { return real::getsockopt(its, level, name, value, size); });
 }
 
 Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
@@ -95,8 +105,8 @@ Verdict<> setsockopt(int fd, int level, int name, const void* value, socklen_t s
     if (socket->unanswered) on_option_set(*socket, level, name);
     if (!socket->is_stand_in())
         return socket->over_unix && is_below(level) ? Verdict<>::done(0) : Verdict<>::pass();
-    const int result = real::setsockopt(socket->parked->hidden(), level, name, value, size);
-    return result == 0 ? Verdict<>::done(0) : Verdict<>::fail(errno);
+    return on_parked(fd, *socket, level, name,
+                     [=](int its) { return real::setsockopt(its, level, name, value, size); });
 }
 
 Verdict<> getsockname(int fd, sockaddr* address, socklen_t* size) {

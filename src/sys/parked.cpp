@@ -173,6 +173,7 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
     }
     if (stand_in < 0) return give_up();
     parked->stand_in_cookie_ = cookie_of(stand_in);
+    copy_low_water(fd, stand_in);
     entry.unseen().cookie = parked->failed_.unseen().cookie = parked->stand_in_cookie_;
     // A blocking socket is parked when its connect() was interrupted; the stand-in blocks as it would.
     const bool is_like_it =
@@ -232,17 +233,19 @@ SocketRef detail::find_known_socket(int fd) noexcept {
 
 bool Parked::is_stand_in(int number) const noexcept { return cookie_of(number) == stand_in_cookie_; }
 
+/// What the program did to the stand-in meanwhile, it meant for its socket.
+void Parked::carry_over(int description) const noexcept {
+    const auto number = std::find_if(numbers_.begin(), numbers_.end(), [&](int n) { return is_stand_in(n); });
+    if (number == numbers_.end()) return;
+    copy_low_water(*number, description);
+    const int wanted = real::fcntl(*number, F_GETFL);
+    if (wanted < 0 || ((wanted ^ status_flags_) & settable_flags) == 0) return;
+    const int now = real::fcntl(description, F_GETFL);
+    if (now >= 0) real::fcntl(description, F_SETFL, (now & ~settable_flags) | (wanted & settable_flags));
+}
+
 void Parked::give_back_descriptions() noexcept {
-    // What the program did to the stand-in's flags meanwhile, it meant for its socket.
-    if (const auto number =
-            std::find_if(numbers_.begin(), numbers_.end(), [&](int n) { return is_stand_in(n); });
-        number != numbers_.end()) {
-        const int wanted = real::fcntl(*number, F_GETFL);
-        if (wanted >= 0 && ((wanted ^ status_flags_) & settable_flags) != 0) {
-            const int now = real::fcntl(hidden_, F_GETFL);
-            if (now >= 0) real::fcntl(hidden_, F_SETFL, (now & ~settable_flags) | (wanted & settable_flags));
-        }
-    }
+    carry_over(hidden_);
     std::erase_if(numbers_, [&](int number) {
         if (!is_stand_in(number)) return true; // closed behind our back: not ours to touch
         fds::put(number, connected_); // first: a program that is woken by the swap finds the new state
@@ -312,6 +315,7 @@ void Parked::restore() noexcept {
 }
 
 bool Parked::replace_stand_ins(int description) noexcept {
+    carry_over(description);
     std::erase_if(numbers_, [&](int number) {
         if (!is_stand_in(number)) return true;
         if (!replace_description(description, number)) return false;

@@ -6,7 +6,8 @@
 // How: `hidden` is a duplicate of the program's own open file description, on which the worker runs the
 // handshake. A stand-in takes the program's fd number: one end of an AF_UNIX stream pair whose send buffer is
 // full, so it is neither readable nor writable, and what the program writes gets EAGAIN from the kernel.
-// `waker` is the other end. epoll registrations move along, because they belong to the description, not to
+// `waker` is the other end. Meanwhile the stand-in has the program's SO_RCVLOWAT, because the proxy's replies
+// need their own. epoll registrations move along, because they belong to the description, not to
 // the number.
 //
 //   park()     number → stand-in, description → hidden            connect() says EINPROGRESS
@@ -113,6 +114,7 @@ private:
     void fail_locked(int error) noexcept;
     void unpark_locked() noexcept;
     [[nodiscard]] bool is_stand_in(int number) const noexcept;
+    void carry_over(int description) const noexcept;
     void give_back_descriptions() noexcept;
     /// All of them; those that can't be replaced stay in numbers_. False, with errno, if there are such.
     bool replace_stand_ins(int description) noexcept;

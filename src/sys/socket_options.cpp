@@ -169,6 +169,11 @@ void set_low_water(int fd, int octets) noexcept {
     real::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
 }
 
+void copy_low_water(int from, int to) noexcept {
+    const KeepErrno keep;
+    if (low_waters.load(std::memory_order_relaxed)) copy_option(from, to, SOL_SOCKET, SO_RCVLOWAT);
+}
+
 void copy_options(int from, int to) noexcept {
     for (const int name : {SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO, SO_SNDTIMEO,
                            SO_RCVLOWAT, SO_MARK, SO_TIMESTAMP})

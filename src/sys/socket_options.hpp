@@ -52,6 +52,7 @@ void send_timeout_in_use() noexcept;
 /// the program has set it on some socket (`low_water_in_use`).
 int lower_low_water(int fd) noexcept;
 void set_low_water(int fd, int octets) noexcept;
+void copy_low_water(int from, int to) noexcept;
 void low_water_in_use() noexcept;
 /// Gives `to` those options of `from` that a socket has for its own traffic; not where it is bound to.
 void copy_options(int from, int to) noexcept;

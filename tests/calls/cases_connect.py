@@ -167,10 +167,13 @@ OPTIONS = [
         ("failed", "kept", "{refused}"),
     )
 ] + [
+    Case("options / a low-water mark above what a proxy sends", "socket_options low_water {echo} 0", proxies=SLOW),
+    Case("options / and the wait for connect() ends before it", "socket_options low_water {echo} 100", proxies=SLOW),
     Case("options / pointers and sizes that are wrong", "socket_options bad_arguments {echo} {silent}"),
     Case("flags / survive", "descriptor_flags survive {echo} plain", proxies=SLOW),
     Case("flags / survive with FD_CLOEXEC", "descriptor_flags survive {echo} cloexec", proxies=SLOW),
     Case("flags / changed under way", "descriptor_flags changed_under_way {echo}", proxies=SLOW),
+    Case("flags / changed before a failure", "descriptor_flags changed_before_failure {refused}", proxies=SLOW),
     Case("flags / FIONBIO", "descriptor_flags by_ioctl {echo}", proxies=SLOW),
     Case("flags / the numbers of other descriptors", "descriptor_flags numbers {echo}", proxies=SLOW),
     Case("flags / a loop that closes everything", "descriptor_flags close_all {echo}", proxies=SLOW),

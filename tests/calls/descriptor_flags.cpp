@@ -42,6 +42,21 @@ void changed_under_way(const Arguments& words) {
     close(fd);
 }
 
+/// The same, and the socket is still the program's when connect() has failed. DESTINATION refuses.
+void changed_before_failure(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
+    told("connect", connect_to(fd, to));
+    told("F_SETFD", fcntl(fd, F_SETFD, FD_CLOEXEC));
+    told("F_SETFL", fcntl(fd, F_SETFL, O_APPEND));
+    await_end_of_connect(fd);
+    observe_error(fd);
+    show(fd, "after");
+    told("connect", connect_to(fd, to));
+    show(fd, "after another");
+    close(fd);
+}
+
 /// Non-blocking by ioctl, as libevent and Python do it, and blocking again in time.
 void by_ioctl(const Arguments& words) {
     const auto to = address_of(words[0]);
@@ -98,6 +113,7 @@ int main(int argc, char** argv) {
     return run(argc, argv,
                {{"survive", survive, 2},
                 {"changed_under_way", changed_under_way, 1},
+                {"changed_before_failure", changed_before_failure, 1},
                 {"by_ioctl", by_ioctl, 1},
                 {"numbers", numbers, 1},
                 {"close_all", close_all, 1}});

@@ -3,6 +3,7 @@
 #include "victim.hpp"
 
 #include <sys/time.h>
+#include <thread>
 
 using namespace victim;
 
@@ -165,6 +166,34 @@ void failed(const Arguments& words) {
     close(fd);
 }
 
+/// SO_RCVLOWAT is what the program has set, at each moment, and the replies of a proxy's, which are shorter, come
+/// all the same. DESTINATION is slow to be reached. LIMIT is SO_SNDTIMEO of a connect() that blocks; 0: it does not.
+void low_water(const Arguments& words) {
+    const auto to = address_of(words[0]);
+    const auto limit = std::chrono::milliseconds(std::stoi(std::string(words[1])));
+    const int fd = tcp_socket(to.family(), limit.count() == 0 ? SOCK_NONBLOCK : 0);
+    const IntOption before{"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT, 100};
+    const IntOption during{"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT, 50};
+    const IntOption at_last{"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT, 1};
+    set(fd, before);
+    const timeval time{0, limit.count() * 1000};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+    const int result = connect_to(fd, to);
+    if (limit.count() == 0) told("connect", result);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    show(fd, before, "during");
+    if (limit.count() == 0) {
+        set(fd, during);
+        show(fd, during, "set during");
+    }
+    await_end_of_connect(fd);
+    show(fd, before, "after");
+    set(fd, at_last);
+    observe_error(fd);
+    observe_echo(fd);
+    close(fd);
+}
+
 /// Pointers and sizes that are wrong, at each moment. The last argument never answers.
 void bad_arguments_on(int fd, const char* when) {
     int value = 0;
@@ -226,5 +255,6 @@ int main(int argc, char** argv) {
                 {"after", after, 1},
                 {"blocking", blocking, 1},
                 {"failed", failed, 1},
+                {"low_water", low_water, 2},
                 {"bad_arguments", bad_arguments, 2}});
 }
