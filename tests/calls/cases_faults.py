@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from cases_listening import LISTS_LISTEN
-from cases_optimistic import EARLY_DATA
+from cases_optimistic import EARLY_DATA, WITH_PASSWORD
 from cases_optimistic import RULE as WAITS_FOR_NOBODY
 from cases_sessions import FIRST, with_sessions
 from fake_proxy import (
@@ -29,6 +29,9 @@ from fake_proxy import (
 )
 from scene import PROXY_V6
 from suite import Case, Check, Suite
+
+# A library each of whose allocations may fail, and what has it fail.
+SCARCE = ("{victims}/scarce/libsocksify.so", "{victims}/libfaults.so")
 
 GOOD_PORT, FIRST_PORT = 7, 10000
 FEWEST = 10  # faults of a sweep: with less, something does not fail that should
@@ -158,7 +161,7 @@ def complaints_of(sweep: Sweep, first_port: int, suite: Suite) -> list[str]:
             proxies=sweep.proxies,
             upstream={"handshake_timeout": 1.2, **sweep.upstream},
             rules=sweep.rules,
-            preloaded=("{victims}/scarce/libsocksify.so" if sweep.memory else "{lib}", "{victims}/libfaults.so"),
+            preloaded=SCARCE if sweep.memory else ("{lib}", "{victims}/libfaults.so"),
             seconds=120,
             together=True,
         )
@@ -214,4 +217,21 @@ def is_right(step: str, sweep: Sweep, function: str, turn: str, failure: str) ->
     return False
 
 
-CASES = [check(sweep, number) for number, sweep in enumerate(SWEEPS + MEMORY_SWEEPS)]
+def without_memory(proxy: str, script: Script, **upstream: object) -> Case:
+    return Case(
+        f"memory / none is asked for by a connect, {proxy}",
+        "without_memory blocking {echo}",
+        "20 connects, memory was not asked for",
+        proxies=(script,),
+        upstream=upstream,
+        preloaded=SCARCE,
+    )
+
+
+CASES = [
+    *(check(sweep, number) for number, sweep in enumerate(SWEEPS + MEMORY_SWEEPS)),
+    without_memory("nothing known of the proxy", HONEST),
+    without_memory("its features known", LISTING, discover="background"),
+    without_memory("with a password", replace(LISTING, **WITH_PASSWORD), discover="background"),
+    without_memory("with a session's token", WITH_SESSIONS, discover="inline", hold="off"),
+]
