@@ -306,7 +306,9 @@ std::optional<Connection> take(std::size_t upstream, int domain, int socket, int
             put_back(std::move(held));
             return {};
         }
-        if (held->untouched.dress(fd, socket, flags)) return Connection{held->fd.release(), held->domain};
+        if (!held->untouched.dress(fd, socket, flags)) continue;
+        log::line(Level::info, "%s: takes a connection that is held", held->config.name.c_str());
+        return Connection{held->fd.release(), held->domain};
     }
     return {};
 }

@@ -80,7 +80,11 @@ private:
 } // namespace
 
 void connected(const sys::Rules& rules, std::size_t upstream, policy::Session* used, int fd) noexcept {
-    if (used != nullptr) return used->has_worked.store(true, std::memory_order_relaxed);
+    if (used != nullptr) {
+        log::line(log::Level::info, "%s: has let us in by a token",
+                  rules.config.upstreams[upstream].name.c_str());
+        return used->has_worked.store(true, std::memory_order_relaxed);
+    }
     const sys::KeepErrno keep;
     const auto now = Clock::now();
     try {

@@ -96,8 +96,27 @@ async def accept_or_open(connection: Connection) -> None:
 
 
 WITH_SESSIONS = with_sessions(tokens=(FIRST,) * 10_000, at={Stage.REQUEST: accept_or_open})
-LISTING_EARLY = Script(at={Stage.FEATURES: list_features(EARLY_DATA), Stage.REQUEST: ACCEPT})
+
+A_MOMENT = 0.003  # seconds, in which more comes of a client that need not wait for the proxy
+
+
+async def accept_early(connection: Connection) -> None:
+    await asyncio.sleep(A_MOMENT)
+    if connection.octets_behind():
+        connection.story.append("and early data")
+    await ACCEPT(connection)
+
+
+async def list_and_hold(connection: Connection) -> None:
+    await list_features()(connection)
+    await asyncio.sleep(A_MOMENT)
+    if not connection.octets_behind():
+        connection.story.append("waits")
+
+
 LISTING = Script(at={Stage.FEATURES: list_features(), Stage.REQUEST: ACCEPT})
+LISTING_EARLY = Script(at={Stage.FEATURES: list_features(EARLY_DATA), Stage.REQUEST: accept_early})
+HOLDING = Script(at={Stage.FEATURES: list_and_hold, Stage.REQUEST: ACCEPT})
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,7 @@ class Sweep:
     ends: tuple[str, ...] = ("0",)  # how its connects end, if nothing fails
     destination: str = "203.0.113.80"
     fails_later: bool = False  # than connect()
+    seen_once: str = ""  # by the proxy, on one connection at least: what is swept has been there
     memory: bool = False  # each allocation may fail, and nothing else does
 
 
@@ -126,9 +146,17 @@ SWEEPS = (
     Sweep("by name", "name"),
     Sweep("features inline", "poll", (LISTING,), {"discover": "inline"}),
     Sweep("features in the background", "blocking", (LISTING,), {"discover": "background"}),
-    Sweep("held connections", "often", (LISTING,), {"discover": "inline", "hold": 4}),
-    Sweep("sessions", "often", (WITH_SESSIONS,), {"discover": "inline", "hold": "off"}),
-    Sweep("optimistic", "often", (LISTING_EARLY,), {"discover": "inline"}, rules=WAITS_FOR_NOBODY, fails_later=True),
+    Sweep("held connections", "often", (HOLDING,), {"discover": "inline", "hold": 4}, seen_once="; waits; connect"),
+    Sweep("sessions", "often", (WITH_SESSIONS,), {"discover": "inline", "hold": "off"}, seen_once="; by token"),
+    Sweep(
+        "optimistic",
+        "often",
+        (LISTING_EARLY,),
+        {"discover": "inline"},
+        rules=WAITS_FOR_NOBODY,
+        fails_later=True,
+        seen_once="; and early data",
+    ),
     Sweep("by a proxy on IPv6, blocking", "blocking", (BY_IPV6,)),
     Sweep("by a proxy on IPv6", "edge", (BY_IPV6,)),
     Sweep("by the second proxy", "blocking", (DOWN, HONEST)),
@@ -170,6 +198,8 @@ def complaints_of(sweep: Sweep, first_port: int, suite: Suite) -> list[str]:
     complaints = [f"{line}  ← {wrong}" for line in lines for wrong in wrongs(line, sweep)]
     if seen.end.status != 0 or len(lines) < (FEWEST_OF_MEMORY if sweep.memory else FEWEST):
         complaints.append(f"status {seen.end.status} after {len(lines)} faults; {seen.end.stderr}")
+    if sweep.seen_once and not any(sweep.seen_once in story for story in seen.records[0]):
+        complaints.append(f"the proxy has never seen {sweep.seen_once!r}")
     return complaints
 
 

@@ -41,7 +41,7 @@ from fake_proxy import (
     send,
     silence,
 )
-from suite import Case
+from suite import Case, Logged
 
 _SO_ATTACH_FILTER = 26
 
@@ -302,7 +302,13 @@ NONE = [
 ]
 
 RELAY = [
-    Case(f"held / by the relay / {scenario} {words}", f"held {scenario} {words}", upstream=HOLD, seconds=20)
+    Case(
+        f"held / by the relay / {scenario} {words}",
+        f"held {scenario} {words}",
+        upstream=HOLD,
+        logs=(Logged("takes a connection that is held"),),
+        seconds=20,
+    )
     for scenario, words in (
         ("plain", "{echo}"),
         ("plain", "{echo6}"),

@@ -19,7 +19,7 @@ from fake_proxy import (
     send,
     silence,
 )
-from suite import Case
+from suite import Case, Logged
 
 SOON = 300  # milliseconds, after which what goes on in the background is over
 FIRST, SECOND = b"the first token.", b"the second token"
@@ -217,6 +217,7 @@ CASES = [
         "many_connects threads {echo}",
         proxies=(with_sessions(at={Stage.TOKEN: in_turn(*[honestly] * 20, send(b"\x01\x01"), close, honestly)}),),
         upstream={"discover": "inline"},
+        logs=(Logged("has let us in by a token"), Logged("trying once more, by password")),
         seconds=20,
     ),
 ]

@@ -43,6 +43,14 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """What the library tells of itself, at level info, where neither program nor proxy could tell."""
+
+    text: str  # a part of a line
+    times: int | None = None  # so many lines; once at least, if nothing is given
+
+
+@dataclass(frozen=True)
 class Case:
     """One victim, run shimmed, and bare unless `says` gives what it must print.
 
@@ -62,6 +70,7 @@ class Case:
     sees: tuple[str, ...] | None = None  # the first fake proxy's record, sorted
     second_sees: tuple[str, ...] | None = None
     others_see: tuple[tuple[str, ...] | None, ...] = ()  # from the third on
+    logs: tuple[Logged, ...] = ()  # no log is written where nothing is asked of it
     stderr: tuple[str, ...] = ()  # a regular expression for each line
     environment: dict = field(default_factory=dict)
     preloaded: tuple[str, ...] = ("{lib}",)  # LD_PRELOAD: files, or names that ld.so finds
@@ -97,6 +106,7 @@ class Seen:
     end: Finished
     records: list[list[str]]  # of the fake proxies, in their order
     leaks: list[str]
+    log: list[str]
 
 
 class Tally:
@@ -210,7 +220,7 @@ class Suite:
             if wanted is not None and sorted(wanted) != record:
                 complaints.append(f"the record of proxy {i}:" if i else "the proxy's record:")
                 complaints.append(_diff(_lines(sorted(wanted)), _lines(record), "expected", "seen"))
-        return complaints
+        return complaints + _complaints_of_log(seen.log, case)
 
     def run_shimmed(self, case: Case) -> Seen:
         fakes = [FakeProxy(script) for script in case.proxies if isinstance(script, Script)]
@@ -220,10 +230,12 @@ class Suite:
         self._write_rules(case, fakes, config)
         if not case.together:
             self.gauge.take()
-        end = self._start(self._argv(case, case.way), case.seconds, self._shimmed_environment(case, config))
+        log = directory / "log"
+        end = self._start(self._argv(case, case.way), case.seconds, self._shimmed_environment(case, config, log))
+        logged = log.read_text(errors="replace").splitlines() if log.exists() else []
         shutil.rmtree(directory)
         records = [self._far.run(fake.stop()) for fake in fakes]
-        return Seen(end, records, [] if case.together else self.gauge.take())
+        return Seen(end, records, [] if case.together else self.gauge.take(), logged)
 
     def _expected(self, case: Case) -> tuple[str, list[str]]:
         """What the victim has to print, and what is wrong with that itself."""
@@ -275,10 +287,11 @@ class Suite:
         rules = {"upstreams": upstreams, "default": list(upstreams), "learnt_by": "process"}
         config.write_text(json.dumps(rules | case.rules))
 
-    def _shimmed_environment(self, case: Case, config: Path) -> dict:
+    def _shimmed_environment(self, case: Case, config: Path, log: Path) -> dict:
         rules = {} if case.config == "" else {"SOCKSIFY_CONFIG": str(config)}
         preload = ":".join(case.preloaded).format(lib=self.library, victims=self.victims)
-        return {"LD_PRELOAD": preload, **rules, **case.environment}
+        logging = {"SOCKSIFY_LOG": "info", "SOCKSIFY_LOG_FILE": str(log)} if case.logs else {}
+        return {"LD_PRELOAD": preload, **rules, **logging, **case.environment}
 
     def _start(self, argv: list[str], seconds: float, environment: dict) -> Finished:
         """Runs a victim to its end, or for so long, and ends what it leaves behind."""
@@ -331,6 +344,16 @@ def _complaints_of_end(end: Finished, case: Case) -> list[str]:
     if len(lines) != len(case.stderr) or not all(map(re.search, case.stderr, lines)):
         complaints += [f"on stderr: {line!r}" for line in lines] or ["nothing on stderr"]
     return complaints
+
+
+def _complaints_of_log(log: list[str], case: Case) -> list[str]:
+    complaints = []
+    for wanted in case.logs:
+        times = sum(wanted.text in line for line in log)
+        if times != wanted.times if wanted.times is not None else times == 0:
+            expected = "once at least" if wanted.times is None else f"{wanted.times} ×"
+            complaints.append(f"its log says {times} ×, expected {expected}: {wanted.text!r}")
+    return [*complaints, *log] if complaints else []
 
 
 def _of_leaks(leaks: list[str]) -> list[str]:
