@@ -231,7 +231,7 @@ OF_NO_USE = [
             ("a reset", reset),
             ("half of one", send(rep(0)[:5])),
             ("half of one, and a reset", send(rep(0)[:5], reset)),
-            ("nonsense", garbage(10)),
+            ("nonsense", send(garbage(10))),
             ("a failure for no reason", send(rep(1))),
         )
     ),

@@ -61,29 +61,27 @@ def grants(*notes: bytes):
     return deed
 
 
-def noted(name: str, *deeds, sees: tuple[str, ...]) -> Case:
-    """A listener that nobody comes to: what the proxy says to LISTEN, and to what follows."""
+def agreed(name: str, scenario: str, deeds: tuple, says: str, sees: tuple[str, ...], features: bytes) -> Case:
+    """`deeds`: what the proxy, whose list is `features`, says to one request after the other."""
     return Case(
         f"listening / {name}",
-        "listening patient 4711",
-        proxies=(Script(at={Stage.FEATURES: list_features(LISTS_LISTEN), Stage.REQUEST: in_turn(*deeds)}),),
-        upstream=BY_LISTEN,
-        environment=LISTEN,
-        says="bind = 0\nlisten = 0\nlisten = 0\naccept = -1 EAGAIN",
-        sees=sees,
-    )
-
-
-def listed(name: str, *deeds, errno: str, sees: tuple[str, ...], features: bytes = LISTS_LISTEN) -> Case:
-    return Case(
-        f"listening / {name}",
-        "listening local 4711",
+        f"listening {scenario} 4711",
         proxies=(Script(at={Stage.FEATURES: list_features(features), Stage.REQUEST: in_turn(*deeds)}),),
         upstream=BY_LISTEN,
         environment=LISTEN,
-        says=f"bind = 0\nlisten = -1 {errno}",
+        says=f"bind = 0\nlisten = {says}",
         sees=sees,
     )
+
+
+def noted(name: str, *deeds, sees: tuple[str, ...]) -> Case:
+    """A listener that nobody comes to: what the proxy says to LISTEN, and to what follows."""
+    return agreed(name, "patient", deeds, "0\nlisten = 0\naccept = -1 EAGAIN", sees, LISTS_LISTEN)
+
+
+def listed(name: str, *deeds, errno: str, sees: tuple[str, ...], features: bytes = LISTS_LISTEN) -> Case:
+    """There is no listener, and that is why."""
+    return agreed(name, "local", deeds, f"-1 {errno}", sees, features)
 
 
 CASES = [

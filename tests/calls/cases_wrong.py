@@ -22,6 +22,7 @@ from fake_proxy import (
     echo,
     fdl,
     flood,
+    garbage,
     in_turn,
     list_features,
     nothing_more,
@@ -49,10 +50,6 @@ class Wrong:
     waits: bool = False
     sees: tuple[str, ...] | None = None  # {} stands for the label
     told_again: str = ""  # by the second round of connects; as the first, if nothing is given
-
-
-def garbage(size: int) -> bytes:
-    return bytes(0xA5 ^ i for i in range(size))
 
 
 HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html></html>\r\n"

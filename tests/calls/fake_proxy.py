@@ -141,9 +141,9 @@ def send(octets: bytes, then: Deed = close) -> Deed:
     return deed
 
 
-def garbage(size: int) -> Deed:
-    """Octets that begin like nothing in SOCKS, as many as the right answer has, and the end."""
-    return send(bytes(0xA5 ^ i for i in range(size)))
+def garbage(size: int) -> bytes:
+    """Octets that begin like nothing in SOCKS."""
+    return bytes(0xA5 ^ i for i in range(size))
 
 
 def later(seconds: float, deed: Deed) -> Deed:

@@ -23,12 +23,14 @@ void connect_and_close(const Address& to) {
 }
 
 /// The first connect has the library ask for the features, the second is the first that counts, the third has
-/// a connection held, and the fourth takes it and has another one held.
-void warm_up(const Address& to) {
+/// a connection held, and the fourth takes it and has another one held. The address of them all.
+Address warm_up(const Arguments& words) {
+    const auto to = address_of(words[0]);
     for (int i = 0; i < 4; ++i) {
         connect_and_close(to);
         pause(moment);
     }
+    return to;
 }
 
 void show(int fd, const char* name, int level, int option) {
@@ -43,8 +45,7 @@ void set(int fd, int level, int option, int value) {
 }
 
 void plain(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     told("connect", connect_to(fd, to));
     observe_error(fd);
@@ -57,8 +58,7 @@ void plain(const Arguments& words) {
 }
 
 void nonblocking(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
     told("connect", connect_to(fd, to));
     observe_local(fd);
@@ -71,8 +71,7 @@ void nonblocking(const Arguments& words) {
 }
 
 void options(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     for (const int flags : {0, int{SOCK_NONBLOCK | SOCK_CLOEXEC}}) {
         const int fd = tcp_socket(to.family(), flags);
         set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -106,8 +105,7 @@ void options(const Arguments& words) {
 
 /// Without any, all options are as on any new socket.
 void no_options(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     told("connect", connect_to(fd, to));
     for (const int option : {SO_KEEPALIVE, SO_PRIORITY, SO_OOBINLINE, SO_REUSEADDR, SO_RCVLOWAT, SO_TYPE,
@@ -121,8 +119,7 @@ void no_options(const Arguments& words) {
 
 /// Registered before the connect().
 void watched(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     for (const int flags : {0, int{SOCK_NONBLOCK}})
         for (const unsigned how : {0U, static_cast<unsigned>(EPOLLET)}) {
             const int epoll = epoll_create1(0);
@@ -148,8 +145,7 @@ void watched(const Arguments& words) {
 using Peculiar = void(int fd, const Address& to);
 
 void connect_peculiar(const Arguments& words, Peculiar* make) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     make(fd, to);
     told("connect", connect_to(fd, to));
@@ -169,8 +165,7 @@ void device(const Arguments& words) {
         words, [](int fd, const Address&) { setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "socks0", 7); });
 }
 void bound(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     Address local;
     local.storage.ss_family = to.storage.ss_family;
@@ -188,8 +183,7 @@ void bound(const Arguments& words) {
     close(fd);
 }
 void duplicated(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     const int other = dup(fd);
     told("connect", connect_to(fd, to));
@@ -199,8 +193,7 @@ void duplicated(const Arguments& words) {
     close(other);
 }
 void owned(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     fcntl(fd, F_SETOWN, getpid());
     told("connect", connect_to(fd, to));
@@ -210,8 +203,7 @@ void owned(const Arguments& words) {
 
 /// The same socket for a second connect().
 void refused(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family());
     told("connect", connect_to(fd, address_of(words[1])));
     observe_error(fd);
@@ -222,8 +214,7 @@ void refused(const Arguments& words) {
 }
 
 void forked(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const auto connect_in = [&](const char* who) {
         const int fd = tcp_socket(to.family());
         told(who, connect_to(fd, to));
@@ -242,8 +233,7 @@ void on_alarm(int) {}
 
 /// A signal meanwhile: EINTR, and the connect() goes on.
 void interrupted(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     struct sigaction action {};
     action.sa_handler = on_alarm; // no SA_RESTART
     sigaction(SIGALRM, &action, nullptr);
@@ -260,8 +250,7 @@ void interrupted(const Arguments& words) {
 
 /// Parent and child both have it under way.
 void forked_meanwhile(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
     told("connect", connect_to(fd, to));
     const pid_t child = fork();
@@ -291,7 +280,7 @@ int count_sockets() {
     return count;
 }
 void inherited(const Arguments& words) {
-    warm_up(address_of(words[0]));
+    warm_up(words);
     if (fork() == 0) {
         say("sockets in a child: %d", count_sockets());
         execl("/proc/self/exe", "held", "sockets", nullptr);
@@ -302,8 +291,7 @@ void sockets(const Arguments&) { say("sockets in a program: %d", count_sockets()
 
 /// Who has given its rights away must not use what they gave.
 void other_user(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     constexpr uid_t nobody = 65534;
     if (setuid(nobody) != 0) give_up("setuid");
     const int fd = tcp_socket(to.family());
@@ -313,8 +301,7 @@ void other_user(const Arguments& words) {
 }
 
 void at_once(const Arguments& words) {
-    const auto to = address_of(words[0]);
-    warm_up(to);
+    const auto to = warm_up(words);
     std::atomic<int> ready{0}, well{0};
     const auto connect_one = [&] {
         const int fd = tcp_socket(to.family());
@@ -355,7 +342,7 @@ void threads(const Arguments& words) {
 
 /// Long after the last connect(), nothing is left that was held.
 void idle(const Arguments& words) {
-    warm_up(address_of(words[0]));
+    warm_up(words);
     pause(22'000);
     say("sockets: %d", count_sockets());
 }

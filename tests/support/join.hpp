@@ -184,4 +184,13 @@ Talk join(ClientHandshake& client, Peer& peer, std::size_t piece = all_at_once) 
     }
 }
 
+/// The proxy has not let the client in, for that reason: it has closed, and the request went nowhere.
+inline void check_not_let_in(const ClientHandshake& client, const Served& served, Failure failure) {
+    CHECK(client.step().what == ClientHandshake::Step::What::failed);
+    CHECK(client.failure() == failure);
+    CHECK(client.phase() == Phase::authentication);
+    CHECK(served.requests.empty());
+    CHECK(served.closed);
+}
+
 } // namespace socksify::test

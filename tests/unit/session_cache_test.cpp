@@ -28,6 +28,13 @@ struct Scene {
         const bool first = sessions.open_now(proxy, now);
         return sessions.open_now(proxy, now) && !first;
     }
+    /// Until then the next connect asks for none.
+    void check_asked_again_after(SessionCache::Time::duration time) {
+        now += time - 1s;
+        CHECK_FALSE(sessions.open_now(proxy, now));
+        now += 1s;
+        CHECK(sessions.open_now(proxy, now));
+    }
     [[nodiscard]] bool has_one(std::size_t upstream = proxy) const {
         return sessions.find(upstream, now) != nullptr;
     }
@@ -52,10 +59,7 @@ TEST_CASE("a session is for who connects twice, and asked for once") {
 TEST_CASE("a claim whose owner is gone is void after a while") {
     Scene scene;
     REQUIRE(scene.connect_twice());
-    scene.now += 29s;
-    CHECK_FALSE(scene.sessions.open_now(proxy, scene.now));
-    scene.now += 1s;
-    CHECK(scene.sessions.open_now(proxy, scene.now));
+    scene.check_asked_again_after(30s);
 }
 
 TEST_CASE("a token outlives its control connection for its lifetime, and then the next may be asked for") {
@@ -102,10 +106,7 @@ TEST_CASE("a proxy that gives no session is not asked again for a while") {
     Scene scene;
     REQUIRE(scene.connect_twice());
     scene.sessions.failed(proxy, scene.now);
-    scene.now += SessionCache::after_failure - 1s;
-    CHECK_FALSE(scene.sessions.open_now(proxy, scene.now));
-    scene.now += 1s;
-    CHECK(scene.sessions.open_now(proxy, scene.now));
+    scene.check_asked_again_after(SessionCache::after_failure);
 }
 
 TEST_CASE("a child has its parent's token, but not its claim") {
