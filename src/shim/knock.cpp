@@ -52,11 +52,14 @@ public:
     sys::worker::Wait run() override {
         char octet = 0;
         const auto size = real::recv(fd_.get(), &octet, sizeof octet, MSG_DONTWAIT);
-        if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM))
-            return {.fd = fd_.get(), .events = EPOLLIN};
+        const bool waits =
+            size < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM);
+        if (waits && !has_news()) return {.fd = fd_.get(), .events = EPOLLIN};
         place_.listener().forget_knock(port_); // accept() has closed it, or the program its listener
         return {.over = true};
     }
+    /// The kernel does not tell of each connection that it drops with a listener.
+    [[nodiscard]] bool has_news() const noexcept override { return place_.listener().is_closed(); }
     void finish() noexcept override {}
     void abandon(int) noexcept override {} // closed, it waits to be taken as well
 
