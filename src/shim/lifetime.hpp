@@ -10,6 +10,8 @@
 #include "sys/parked.hpp"
 #include "sys/real.hpp"
 
+#include <pthread.h>
+
 namespace socksify::shim {
 
 /// The end of `fd`, by `close_it`.
@@ -24,6 +26,7 @@ int close_number(int fd, Close close_it) {
     }
     if ((marks & sys::FdMarks::stand_in) != 0)
         if (const auto socket = sys::find_socket(fd); socket && socket->is_stand_in()) {
+            pthread_testcancel(); // within, nothing is
             sys::forget_datagram(fd);
             return socket->parked->close_number(fd, close_it);
         }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <sys/syscall.h>
 #include <utility>
 
 namespace socksify::sys {
@@ -60,7 +61,7 @@ int make_internal(int fd, const RoomAboveSoftLimit& room) noexcept {
 void close_internal(int fd) noexcept {
     if (fd < 0) return;
     fd_marks.clear(fd, FdMarks::internal);
-    real::close(fd);
+    real::syscall(SYS_close, fd); // close() is a cancellation point, and this is where objects end
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #include "sys/real.hpp"
 
 #include <cstring>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <utility>
 
@@ -21,7 +22,12 @@ constexpr Signals can_wait = ~(bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIG
 
 using signals::detail::depth;
 
-[[gnu::tls_model("initial-exec")]] constinit thread_local Signals programs = 0;
+/// What the program has, while we hold both back.
+struct Programs {
+    Signals mask = 0;
+    int cancellation = PTHREAD_CANCEL_ENABLE;
+};
+[[gnu::tls_model("initial-exec")]] constinit thread_local Programs programs{};
 
 /// rt_sigprocmask(2), which can't fail with these arguments. `before` may be null.
 void change_mask(int how, Signals set, Signals* before) noexcept {
@@ -33,24 +39,30 @@ void change_mask(int how, Signals set, Signals* before) noexcept {
 constinit thread_local unsigned signals::detail::depth = 0;
 
 void signals::detail::block() noexcept {
-    Signals before = 0;
-    change_mask(SIG_BLOCK, can_wait, &before);
+    Programs before;
+    change_mask(SIG_BLOCK, can_wait, &before.mask);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before.cancellation);
     programs = before; // a handler that ran until then may have been here, too
 }
 
-void signals::detail::unblock() noexcept { change_mask(SIG_SETMASK, programs, nullptr); }
+void signals::detail::unblock() noexcept {
+    pthread_setcancelstate(programs.cancellation, nullptr);
+    change_mask(SIG_SETMASK, programs.mask, nullptr);
+}
 
 int poll_with_signals(pollfd& interest, int timeout) {
     if (depth == 0) return real::poll(&interest, nfds_t{1}, timeout);
     const timespec duration{timeout / 1000, timeout % 1000 * 1'000'000L};
     sigset_t mask;
     sigemptyset(&mask);
-    std::memcpy(&mask, &programs, sizeof programs);
+    std::memcpy(&mask, &programs.mask, sizeof programs.mask);
     // Put back on every way out, cancellation among them, but for a siglongjmp(): that one leaves for good.
     struct Depth {
         unsigned kept = std::exchange(depth, 0);
-        Signals its = programs;
+        Programs its = programs;
+        Depth() noexcept { pthread_setcancelstate(its.cancellation, nullptr); }
         ~Depth() {
+            pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
             programs = its;
             depth = kept;
         }
@@ -59,13 +71,16 @@ int poll_with_signals(pollfd& interest, int timeout) {
 }
 
 SignalsOpen::SignalsOpen() noexcept : depth_(std::exchange(depth, 0)) {
-    if (depth_ != 0) change_mask(SIG_SETMASK, programs, &held_);
+    if (depth_ == 0) return;
+    change_mask(SIG_SETMASK, programs.mask, &held_);
+    pthread_setcancelstate(programs.cancellation, nullptr);
 }
 
 SignalsOpen::~SignalsOpen() {
     if (depth_ == 0) return;
-    Signals before = 0;
-    change_mask(SIG_SETMASK, held_, &before);
+    Programs before;
+    change_mask(SIG_SETMASK, held_, &before.mask);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before.cancellation);
     programs = before;
     depth = depth_;
 }

@@ -1,8 +1,9 @@
-// No signal handler runs in this thread meanwhile.
+// No signal handler runs in this thread meanwhile, and it is not cancelled.
 //
 // connect(), close() and most others that we take over are async-signal-safe (POSIX.1-2017, 2.4.3): a handler
 // may call them, whatever it interrupts. What it must not interrupt is us, with a lock or half-done: so
-// signals wait as long as a lock is held, and during a connect() except where that waits itself.
+// signals wait as long as a lock is held, and during a connect() except where that waits itself. A
+// cancellation waits likewise: of our own many calls of libc, most are where nothing can be thrown.
 #pragma once
 
 #include <csignal>
@@ -39,8 +40,8 @@ public:
     SignalsHeld& operator=(const SignalsHeld&) = delete;
 };
 
-/// poll() of one descriptor, during which handlers run if they could before all this: they may use the
-/// library, or leave by siglongjmp(). A signal that has come since the outermost `SignalsHeld` makes it end
+/// poll() of one descriptor, during which handlers run if they could before all this, and the thread may be
+/// cancelled: handlers may use the library, or leave by siglongjmp(). A signal that has come since the outermost `SignalsHeld` makes it end
 /// with EINTR, as it would have ended the kernel's connect(). `timeout` in milliseconds; -1: none.
 int poll_with_signals(pollfd& interest, int timeout);
 

@@ -66,6 +66,11 @@ CASES = [
         "process_life cancelled {silent} {echo}",
         proxies=(Script(at={Stage.REQUEST: for_name("192.0.2.66", silence)}),),
     ),
+    Case(
+        "life / threads cancelled at any moment of connect and close",
+        "process_life cancelled_at_any_moment {silent} {echo}",
+        proxies=(Script(at={Stage.REQUEST: for_name("192.0.2.66", silence)}),),
+    ),
     Case("life / connect in a signal handler", "process_life in_signal_handler {echo}", seconds=10),
     Case("life / nothing is left open", "process_life leaves_nothing {echo} {refused}"),
     Case("life / stdin, stdout and stderr closed", "process_life without_standard_descriptors {echo}", proxies=SLOW),

@@ -186,6 +186,41 @@ void cancelled(const Arguments& words) {
     observe_echo(fd);
 }
 
+/// A thread is cancelled before it makes the call, or at any moment of many. DESTINATION never answers, OTHER
+/// does.
+void cancelled_at_any_moment(const Arguments& words) {
+    const auto silent = address_of(words[0]);
+    const auto echo = address_of(words[1]);
+    const auto observe = [](const char* what, auto call) {
+        bool is_over = false;
+        std::thread([&] {
+            pthread_cancel(pthread_self());
+            call();
+            is_over = true;
+        }).join();
+        say("%s: %s", what, is_over ? "returned" : "cancelled");
+    };
+    observe("blocking", [&] { connect_to(tcp_socket(AF_INET), echo); });
+    observe("non-blocking", [&] { connect_to(tcp_socket(AF_INET, SOCK_NONBLOCK), echo); });
+    const int under_way = start(silent);
+    observe("close", [&] { close(under_way); });
+    for (int round = 0; round < 100; ++round) {
+        std::thread connecting([&] {
+            const int fd = tcp_socket(AF_INET, round % 2 == 0 ? SOCK_NONBLOCK : 0);
+            connect_to(fd, echo);
+            close(fd);
+            pause(patience);
+        });
+        std::this_thread::sleep_for(std::chrono::microseconds(10 * round));
+        pthread_cancel(connecting.native_handle());
+        connecting.join();
+    }
+    const int fd = start(echo);
+    await_end_of_connect(fd);
+    observe_error(fd);
+    observe_echo(fd);
+}
+
 Address from_handler;
 volatile std::sig_atomic_t handled = 0;
 void connect_in_handler(int) {
@@ -314,6 +349,7 @@ int main(int argc, char** argv) {
                 {"exits_promptly", exits_promptly, 1},
                 {"exits_amid_success", exits_amid_success, 1},
                 {"cancelled", cancelled, 2},
+                {"cancelled_at_any_moment", cancelled_at_any_moment, 2},
                 {"changes_identity", changes_identity, 1},
                 {"in_signal_handler", in_signal_handler, 1},
                 {"leaves_nothing", leaves_nothing, 2},

@@ -8,9 +8,11 @@
 #include "sys/fd_marks.hpp"
 
 #include <algorithm>
+#include <pthread.h>
 
 EXPORT int connect(int fd, const sockaddr* address, socklen_t size) {
     auto* const libc = real::connect.get();
+    pthread_testcancel(); // from here on it is acted upon where the call waits, and nowhere else
     return shim::settle([&] { return shim::connect(fd, address, size); },
                         [&] { return libc(fd, address, size); });
 }
