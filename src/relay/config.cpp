@@ -313,6 +313,9 @@ private:
             else if (key == "backlog") assign(out.backlog, read_count(value, 65'535));
             else if (key == "sessions") assign(out.sessions, read_count(value));
             else if (key == "sessions_per_user") assign(out.sessions_per_user, read_count(value));
+            else if (key == "busy_poll_us")
+                if (const auto count = in_.read_whole(value, 0, 1000))
+                    out.busy_poll = std::chrono::microseconds(*count);
         });
     }
 

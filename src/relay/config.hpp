@@ -72,7 +72,8 @@ struct LimitValues {
     unsigned listeners = 32;      ///< for peers, of one user or client
     unsigned sessions = 1024;     ///< in all
     unsigned sessions_per_user = 64;
-    unsigned backlog = 128; ///< peers that wait at one of them to be accepted
+    unsigned backlog = 128;                   ///< peers that wait at one of them to be accepted
+    std::chrono::microseconds busy_poll{100}; ///< see busy_poll.hpp; 0: none
 
     friend bool operator==(const LimitValues&, const LimitValues&) = default;
 };

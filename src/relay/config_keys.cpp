@@ -84,6 +84,7 @@ constexpr std::array keys{
     KeyInfo{"limits", "backlog", "a number from 1 to 65535", "128"},
     KeyInfo{"limits", "sessions", "a number from 1 to 1000000", "1024"},
     KeyInfo{"limits", "sessions_per_user", "a number from 1 to 1000000", "64"},
+    KeyInfo{"limits", "busy_poll_us", "microseconds, a number from 0 to 1000", "100"},
 
     KeyInfo{"timeouts", "handshake", seconds, "15"},
     KeyInfo{"timeouts", "held", seconds, "60"},

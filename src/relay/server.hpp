@@ -24,6 +24,7 @@ public:
 
     [[nodiscard]] const Log& log() const noexcept { return context_.log; }
     [[nodiscard]] milliseconds drain_time() const noexcept { return config_->timeouts.drain; }
+    [[nodiscard]] std::chrono::microseconds busy_poll() const noexcept { return config_->limits.busy_poll; }
     /// Work on other threads that nobody waits for any more, and whose end can't be hastened.
     [[nodiscard]] bool busy() const noexcept { return context_.users.busy() || context_.resolver.busy(); }
 

@@ -1,6 +1,7 @@
 #include "relay/service.hpp"
 
 #include <csignal>
+#include <sched.h>
 #include <unistd.h>
 
 namespace socksify::relay {
@@ -15,13 +16,26 @@ Service::Service(asio::io_context& io, Server& server)
 
 void Service::run() {
     await_signal();
-    io_.run();
+    while (!io_.stopped())
+        if (io_.poll() == 0) wait();
     // What comes now is too late to change anything. As soon as `signals_` is gone it would end us with the
     // wrong status.
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, nullptr);
     if (server_.busy()) ::_exit(0); // to go would be to wait for those threads
+}
+
+void Service::wait() {
+    const auto begun = Clock::now();
+    const auto most = server_.busy_poll();
+    std::size_t ready = 0;
+    while (ready == 0 && !io_.stopped() && busy_poll_.looks_again(Clock::now() - begun, most)) {
+        ::sched_yield(); // to whom we wait for, maybe
+        ready = io_.poll();
+    }
+    if (ready == 0) io_.run_one();
+    busy_poll_.ended(Clock::now() - begun, most);
 }
 
 void Service::await_signal() {

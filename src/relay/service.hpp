@@ -1,6 +1,7 @@
 // A server's life as a process: until a signal, or until somebody else says so.
 #pragma once
 
+#include "relay/busy_poll.hpp"
 #include "relay/server.hpp"
 
 #include <asio/signal_set.hpp>
@@ -23,12 +24,15 @@ public:
     void drain(milliseconds most);
 
 private:
+    /// Until something has been ready, and has been done.
+    void wait();
     void await_signal();
     void on_signal(int number);
 
     asio::io_context& io_;
     Server& server_;
     asio::signal_set signals_;
+    BusyPoll busy_poll_;
     bool draining_ = false;
 };
 

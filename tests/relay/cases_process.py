@@ -39,6 +39,17 @@ def test_it_drains():
         assert relay.process.wait(20) == 0
 
 
+def test_it_looks_again_before_it_sleeps_but_sleeps():
+    with Server(echo) as server, Relay({"limits": {"busy_poll_us": 1000}}) as relay, relay.greeted() as client:
+        client.connect("127.0.0.1", server.port)
+        for _ in range(200):
+            client.send(b"?")
+            client.expect(b"?")
+        begun = relay.processor_time()
+        time.sleep(1)
+        assert relay.processor_time() - begun < 0.2
+
+
 def test_a_handshake_under_way_may_end_well_while_it_drains():
     with Server(echo) as server, Relay() as relay, relay.greeted() as client:
         relay.signal(SIGTERM)

@@ -215,6 +215,14 @@ TEST_CASE("datagrams have a switch, limits, and a time of their own") {
     CHECK(contains(complaint(R"({"timeouts": {"udp_idle": -1}})"), "timeouts.udp_idle"));
 }
 
+TEST_CASE("looking again before sleeping has a bound, and may be switched off") {
+    CHECK(read("{}").limits.busy_poll == std::chrono::microseconds(100));
+    CHECK(read(R"({"limits": {"busy_poll_us": 0}})").limits.busy_poll.count() == 0);
+    CHECK(read(R"({"limits": {"busy_poll_us": 1000}})").limits.busy_poll == std::chrono::milliseconds(1));
+    CHECK(contains(complaint(R"({"limits": {"busy_poll_us": 1001}})"), "limits.busy_poll_us"));
+    CHECK(contains(complaint(R"({"limits": {"busy_poll_us": -1}})"), "limits.busy_poll_us"));
+}
+
 TEST_CASE("sessions have a switch, limits and a time, and are nothing without passwords") {
     const std::string auth = R"("auth": {"methods": ["none", "password"], "users": {"alice": "$6$saltsalt$)" +
                              std::string(86, 'x') + "\"}}";
