@@ -1,6 +1,7 @@
 #include "shim/agreement.hpp"
 
 #include "shim/knock.hpp"
+#include "sys/inherited_text.hpp"
 #include "sys/log.hpp"
 #include "sys/real.hpp"
 #include "sys/socket_options.hpp"
@@ -46,10 +47,35 @@ int Agreement::make() {
     return 0;
 }
 
-ListenWish Agreement::agreed() const {
-    auto wish = wish_;
-    wish.upstreams = {*agreed_};
-    return wish;
+// Words, and the proxy's name, which may be several. `wanted` is no name: the rules have seen to that.
+std::string Agreement::terms() const {
+    std::string terms = std::to_string(domain_);
+    const auto add = [&terms](const std::string& word) { (terms += ' ') += word; };
+    add(wish_.wanted.text());
+    add(wish_.told ? wish_.told->text() : "-");
+    add(std::to_string(wish_.one_peer));
+    add(std::to_string(wish_.both_families));
+    add(sys::rules().config.upstreams[*agreed_].name);
+    return terms;
+}
+
+std::unique_ptr<Agreement> Agreement::anew(std::shared_ptr<sys::Listener> listener) {
+    using sys::inherited::take, sys::inherited::number;
+    std::string_view terms = listener->terms();
+    const int domain = number<int>(take(terms, ' '));
+    const auto wanted = Endpoint::parse(take(terms, ' '));
+    const auto told = Host::parse(take(terms, ' '));
+    const bool one_peer = take(terms, ' ') == "1", both_families = take(terms, ' ') == "1";
+    const auto& upstreams = sys::rules().config.upstreams;
+    const auto proxy = std::find_if(upstreams.begin(), upstreams.end(),
+                                    [terms](const auto& upstream) { return upstream.name == terms; });
+    if (!wanted || proxy == upstreams.end()) return {};
+    const auto upstream = static_cast<std::size_t>(proxy - upstreams.begin());
+    auto agreement =
+        std::make_unique<Agreement>(domain, ListenWish{{upstream}, *wanted, told, one_peer, both_families});
+    agreement->listener_ = std::move(listener);
+    agreement->stage_ = Stage::pausing;
+    return agreement;
 }
 
 sys::Address Agreement::local() const {
@@ -120,7 +146,17 @@ sys::worker::Wait Agreement::go_on() {
     }
 }
 
+/// What the worker has lacked for this one it may have for the next.
 void Agreement::abandon(int error) noexcept {
+    try {
+        if (auto next = anew(listener_)) {
+            next->until_ = Clock::now() + without_memory;
+            std::unique_ptr<sys::worker::Task> task = std::move(next);
+            if (sys::worker::post(task)) return;
+        }
+    } catch (const std::bad_alloc&) {
+        // Nor for the next.
+    }
     log::line(log::Level::error, "a listener takes no more peers: %s", strerrordesc_np(error));
 }
 

@@ -20,6 +20,7 @@
 
 #include <array>
 #include <deque>
+#include <string>
 
 namespace socksify::shim {
 
@@ -39,13 +40,11 @@ public:
 
     /// On this thread, until the proxy listens. 0 or errno.
     int make();
-    /// What has been agreed, for an agreement that takes this one's place.
-    [[nodiscard]] ListenWish agreed() const;
-    /// In place of make() and serve(): the worker is to ask.
-    void renew(std::shared_ptr<sys::Listener> listener) noexcept {
-        listener_ = std::move(listener);
-        stage_ = Stage::pausing;
-    }
+    /// What has been agreed, for an agreement that takes this one's place: see `anew`.
+    [[nodiscard]] std::string terms() const;
+    /// In place of make() and serve(): on the terms of `listener`, the worker is to ask. Null if there is no
+    /// such proxy in the rules.
+    static std::unique_ptr<Agreement> anew(std::shared_ptr<sys::Listener> listener);
     /// Where the proxy listens, as getsockname() shows it.
     [[nodiscard]] sys::Address local() const;
     /// Before it is the worker's.

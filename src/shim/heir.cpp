@@ -1,5 +1,6 @@
 #include "shim/heir.hpp"
 
+#include "shim/agreement.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
@@ -34,10 +35,11 @@ public:
     }
     void finish() noexcept override {
         if (!inherits_) return;
-        sys::log::line(sys::log::Level::info, "a listener's process has ended: this one goes on with it");
+        sys::log::line(sys::log::Level::info, "who had a listener has ended: this process goes on with it");
         try {
-            auto agreement = listener_->renew(listener_);
-            sys::worker::post(agreement);
+            std::unique_ptr<sys::worker::Task> agreement = Agreement::anew(listener_);
+            if (agreement) sys::worker::post(agreement);
+            else sys::log::line(sys::log::Level::error, "a listener's proxy is not in the rules any more");
         } catch (const std::bad_alloc&) {
             abandon(ENOMEM);
         }
@@ -52,8 +54,9 @@ private:
     /// taken for the owner's.
     bool watch() noexcept {
         owner_ = listener_->owner();
-        const int fd = open_process(owner_);
-        if (fd < 0 && errno != ESRCH) return false;
+        // It was this process, as another program.
+        const int fd = owner_ == getpid() ? -1 : open_process(owner_);
+        if (fd < 0 && owner_ != getpid() && errno != ESRCH) return false;
         process_.reset(fd < 0 ? -1 : sys::make_internal(fd));
         return true;
     }
@@ -67,7 +70,7 @@ private:
 } // namespace
 
 void stand_by(const std::shared_ptr<sys::Listener>& listener) noexcept {
-    if (listener->is_own() || !listener->begins_to_stand_by()) return;
+    if (!listener->begins_to_stand_by()) return;
     const sys::KeepErrno keep;
     const sys::SignalsHeld held;
     try {

@@ -134,13 +134,8 @@ bool is_told(const Host& host) {
 std::shared_ptr<Listener> agree(int domain, const ListenWish& wish) {
     auto agreement = std::make_unique<Agreement>(domain, wish);
     if (const int error = agreement->make(); error != 0) return errno = error, nullptr;
-    auto listener = Listener::make(agreement->local());
+    auto listener = Listener::make(agreement->local(), agreement->terms());
     if (!listener) return {};
-    listener->renew = [domain, agreed = agreement->agreed()](std::shared_ptr<Listener> inherited) {
-        auto anew = std::make_unique<Agreement>(domain, agreed);
-        anew->renew(std::move(inherited));
-        return anew;
-    };
     listener->agreement = std::move(agreement);
     return listener;
 }
@@ -218,6 +213,7 @@ Verdict<> listen(int fd, int backlog) {
     const sys::SignalsHeld held;
     const auto socket = sys::find_socket(fd);
     if (socket && socket->state == Socket::State::listening) {
+        stand_by(socket->listener->listener());
         socket->listener->listener()->set_backlog(patience(backlog));
         return Verdict<>::pass();
     }
@@ -277,6 +273,7 @@ Verdict<> listen(int fd, int backlog) {
 
 sys::Address listening_address(int fd, const Socket& socket) {
     const sys::SignalsHeld held;
+    if (socket.state == Socket::State::listening) stand_by(socket.listener->listener());
     if (socket.listener) return socket.listener->listener()->local();
     if (const auto given = sys::to_endpoint(socket.local.get(), socket.local.size)) {
         const auto way = way_of(fd, socket.domain, *given);

@@ -2,7 +2,7 @@
 
 #include "policy/rules.hpp"
 #include "sys/address.hpp"
-#include "sys/inherited_datagrams.hpp"
+#include "sys/inheritance.hpp"
 #include "sys/initial_environment.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/log.hpp"
@@ -131,13 +131,15 @@ void add_what_rules_need(ListWriter& to) {
 } // namespace
 
 ChildEnvironment::ChildEnvironment(char* const* given) noexcept : list_(given) {
-    std::string datagrams;
+    Inheritance inheritance;
     try {
-        datagrams = sys::inheritable_datagrams();
+        inheritance = sys::inheritance();
     } catch (const std::bad_alloc&) {
         // The child will not know of them.
     }
-    if (!has_library(given) || looks_elsewhere(given) || !datagrams.empty()) build(given, datagrams);
+    const bool inherits = std::any_of(inheritance.begin(), inheritance.end(),
+                                      [](const std::string& entry) { return !entry.empty(); });
+    if (!has_library(given) || looks_elsewhere(given) || inherits) build(given, inheritance);
 }
 
 ChildEnvironment::~ChildEnvironment() {
@@ -145,7 +147,7 @@ ChildEnvironment::~ChildEnvironment() {
     if (block_of_thread != nullptr) give_block_back();
 }
 
-void ChildEnvironment::build(char* const* given, const std::string& datagrams) noexcept {
+void ChildEnvironment::build(char* const* given, const Inheritance& inheritance) noexcept {
     const sys::KeepErrno keep;
     char* initial = take_block();
     if (initial == nullptr) {
@@ -179,8 +181,9 @@ void ChildEnvironment::build(char* const* given, const std::string& datagrams) n
         else to.add("", joined.data());
     }
     for (auto* entry = given; entry != nullptr && *entry != nullptr; ++entry)
-        if (!names(*entry, preload) && !names(*entry, sys::inherited_datagrams_variable)) to.add(*entry);
-    if (!datagrams.empty()) to.add("", datagrams);
+        if (!names(*entry, preload) && !sys::is_inheritance(*entry)) to.add(*entry);
+    for (const auto& entry : inheritance)
+        if (!entry.empty()) to.add("", entry);
     sys::for_each_entry(initial, initial_size, [&](const char* entry) {
         for (const auto variable : needed)
             if (names(entry, variable) && !to.has(variable)) to.add(entry);

@@ -8,6 +8,7 @@
 // is allocated must be free again before the exec, or be found again by the parent.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string>
 
@@ -26,7 +27,8 @@ public:
     [[nodiscard]] int error() const noexcept { return error_; }
 
 private:
-    void build(char* const* given, const std::string& datagrams) noexcept;
+    using Inheritance = std::array<std::string, 2>;
+    void build(char* const* given, const Inheritance& inheritance) noexcept;
 
     char* const* list_;
     int error_ = 0;

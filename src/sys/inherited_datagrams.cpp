@@ -2,34 +2,24 @@
 
 #include "sys/fd_marks.hpp"
 #include "sys/fd_table.hpp"
+#include "sys/inherited_text.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
 #include <array>
-#include <charconv>
 #include <mutex>
-#include <new>
 #include <unistd.h>
 
 namespace socksify::sys {
 namespace {
 
-constexpr char between_fields = ',', between_records = ';', between_upstreams = '.';
+using inherited::address, inherited::between_fields, inherited::between_records, inherited::is_inheritable,
+    inherited::number, inherited::take, inherited::text_of;
 
-bool is_inheritable(int fd) noexcept {
-    const int flags = real::fcntl(fd, F_GETFD);
-    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
-}
-
-std::string text_of(const Address& address) {
-    const auto endpoint = to_endpoint(address.get(), address.size);
-    return endpoint ? endpoint->text() : std::string();
-}
+constexpr char between_upstreams = '.';
 
 /// Nothing is lost by leaving one out but the association.
-bool can_be_written(const Way& way) {
-    return way.destination.text().find_first_of(",;") == std::string::npos;
-}
+bool can_be_written(const Way& way) { return inherited::can_be_written(way.destination.text()); }
 
 std::string record_of(int fd, Datagram& datagram) {
     const std::lock_guard lock(datagram.mutex);
@@ -53,25 +43,6 @@ std::string record_of(int fd, Datagram& datagram) {
         (upstreams += std::to_string(upstream)) += between_upstreams;
     add(upstreams);
     return record;
-}
-
-template <class Number>
-Number number(std::string_view text) noexcept {
-    Number value{};
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
-
-std::string_view take(std::string_view& text, char end) noexcept {
-    const auto at = std::min(text.find(end), text.size());
-    const auto field = text.substr(0, at);
-    text.remove_prefix(std::min(at + 1, text.size()));
-    return field;
-}
-
-std::optional<Address> address(std::string_view text, int domain) {
-    const auto endpoint = Endpoint::parse(text);
-    return endpoint ? to_address(*endpoint, domain) : std::nullopt;
 }
 
 using Fields = std::array<std::string_view, 9>;
@@ -137,6 +108,11 @@ std::string inheritable_datagrams() {
     return out.empty() ? out : std::string(inherited_datagrams_variable) + out;
 }
 
+void adopt_datagrams(std::string_view records) {
+    for (auto left = records; !left.empty();) share(fields_of(take(left, between_records)));
+    for (auto left = records; !left.empty();) adopt(fields_of(take(left, between_records)));
+}
+
 void follow_close_on_exec(Datagram& datagram) noexcept {
     if (!datagram.control) return;
     bool inherited = false;
@@ -153,26 +129,3 @@ void close_on_exec_changed(int fd) noexcept {
 }
 
 } // namespace socksify::sys
-
-namespace socksify::real::detail {
-
-void first_call() noexcept {
-    using namespace socksify::sys;
-    static constinit std::atomic<bool> done{false};
-    if (done.exchange(true)) return;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-        std::string_view text(*entry);
-        if (!text.starts_with(inherited_datagrams_variable)) continue;
-        const KeepErrno keep;
-        text.remove_prefix(inherited_datagrams_variable.size());
-        try {
-            for (auto left = text; !left.empty();) share(fields_of(take(left, between_records)));
-            for (auto left = text; !left.empty();) adopt(fields_of(take(left, between_records)));
-        } catch (const std::bad_alloc&) {
-            // What is not known is a plain socket, connected to the relay: what it sends is dropped there.
-        }
-        return;
-    }
-}
-
-} // namespace socksify::real::detail

@@ -1,5 +1,7 @@
 #include "sys/listener.hpp"
 
+#include "sys/fd_marks.hpp"
+#include "sys/fd_table.hpp"
 #include "sys/internal_fds.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/mutex.hpp"
@@ -9,15 +11,47 @@
 #include <cstring>
 #include <linux/filter.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 namespace socksify::sys {
 
-std::shared_ptr<Listener> Listener::make(const Address& local) {
-    std::shared_ptr<Listener> listener(new Listener(local));
-    void* shared = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                        0); // zeros: no marks
-    if (shared == MAP_FAILED) return {};
-    listener->shared_ = static_cast<Shared*>(shared);
+namespace {
+
+/// Who maps it relies on it.
+constexpr int size_is_final = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+/// Memory of `size` octets, zeros; -1 with errno.
+int make_memory(std::size_t size) noexcept {
+    const int fd = open_with_room([] { return memfd_create("socksify", MFD_CLOEXEC | MFD_ALLOW_SEALING); });
+    if (fd < 0) return -1;
+    const int memory = make_internal(fd);
+    if (ftruncate(memory, static_cast<off_t>(size)) == 0 &&
+        real::fcntl(memory, F_ADD_SEALS, size_is_final) == 0)
+        return memory;
+    const KeepErrno keep;
+    close_internal(memory);
+    return -1;
+}
+
+bool is_memory_of(int fd, std::size_t size) noexcept {
+    struct stat status {};
+    const int seals = real::fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & size_is_final) == size_is_final && fstat(fd, &status) == 0 &&
+           status.st_size == static_cast<off_t>(size);
+}
+
+} // namespace
+
+bool Listener::map(int memory) noexcept {
+    void* shared = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    if (shared != MAP_FAILED) shared_ = static_cast<Shared*>(shared);
+    return shared != MAP_FAILED;
+}
+
+std::shared_ptr<Listener> Listener::make(const Address& local, std::string terms) {
+    std::shared_ptr<Listener> listener(new Listener(local, std::move(terms)));
+    listener->memory_ = make_memory(sizeof(Shared));
+    if (listener->memory_ < 0 || !listener->map(listener->memory_)) return {};
     int pair[2];
     const bool made = [&] {
         const RoomAboveSoftLimit room;
@@ -25,14 +59,42 @@ std::shared_ptr<Listener> Listener::make(const Address& local) {
     }();
     if (!made) return {};
     for (int i = 0; i < 2; ++i) listener->queue_[i] = make_internal(pair[i]);
+    listener->shared_->in = cookie_of(listener->queue_[0]);
+    listener->shared_->out = cookie_of(listener->queue_[1]);
     listener->shared_->owner.store(getpid());
+    listener->stands_by_.store(getpid());
     listener->forks_before_ = fork_count();
+    return listener;
+}
+
+Listener::Descriptors Listener::hand_over() const noexcept {
+    shared_->is_handed_over.store(true);
+    for (const int fd : {memory_, queue_[0], queue_[1]}) real::fcntl(fd, F_SETFD, 0);
+    return {memory_, queue_[0], queue_[1]};
+}
+
+std::shared_ptr<Listener> Listener::adopt(const Descriptors& descriptors, const Address& local,
+                                          std::string terms) {
+    const auto [memory, in, out] = descriptors;
+    if (!is_memory_of(memory, sizeof(Shared))) return {};
+    std::shared_ptr<Listener> listener(new Listener(local, std::move(terms)));
+    if (!listener->map(memory)) return {};
+    const auto& shared = *listener->shared_;
+    if (shared.in == 0 || shared.in != cookie_of(in) || shared.out == 0 || shared.out != cookie_of(out))
+        return {};
+    for (const int fd : {memory, in, out}) {
+        real::fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fd_marks.set(fd, FdMarks::internal);
+    }
+    listener->memory_ = memory;
+    listener->queue_[0] = in;
+    listener->queue_[1] = out;
     return listener;
 }
 
 Listener::~Listener() {
     const KeepErrno keep;
-    for (const int fd : queue_) close_internal(fd);
+    for (const int fd : {memory_, queue_[0], queue_[1]}) close_internal(fd);
     if (shared_ != nullptr) munmap(shared_, sizeof(Shared));
 }
 
@@ -112,7 +174,7 @@ bool Listener::inherit(pid_t owner) noexcept {
 
 bool Listener::begins_to_stand_by() noexcept {
     const pid_t here = getpid();
-    return stands_by_.exchange(here) != here;
+    return stands_by_.load() != here && stands_by_.exchange(here) != here;
 }
 
 Place::Place(std::shared_ptr<Listener> listener) noexcept : listener_(std::move(listener)) {
@@ -128,7 +190,8 @@ void Listener::close() noexcept {
     // A child of vfork(), which closes what is its own, is in its parent's memory.
     if (here != owner() && here != stands_by_.load()) return;
     // Whoever has the agreement goes on with it as long as another process may have the socket still.
-    if (here == owner() && forks_before_ != fork_count() && agreement == nullptr) return;
+    const bool is_shared = forks_before_ != fork_count() || shared_->is_handed_over.load();
+    if (here == owner() && is_shared && agreement == nullptr) return;
     closed_.store(true, std::memory_order_release);
     worker::wake();
 }

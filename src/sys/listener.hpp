@@ -19,7 +19,8 @@
 // Ownership: the fd table's entries share one ListenerUse, the worker's tasks the Listener. When the last
 // number is closed in the process that called listen(), the agreement ends, unless another process may have
 // the socket still. fork(): children share queue, marks and socket, and may accept what the parent's worker
-// brings. When the process that has the agreement ends, a child may take it over (shim/heir.hpp).
+// brings. When the process that has the agreement ends, a child may take it over (shim/heir.hpp). exec():
+// inherited_listeners.hpp.
 #pragma once
 
 #include "sys/address.hpp"
@@ -27,8 +28,8 @@
 
 #include <array>
 #include <atomic>
-#include <functional>
 #include <memory>
+#include <string>
 #include <unistd.h>
 
 namespace socksify::sys {
@@ -41,24 +42,39 @@ struct Arrival {
 
 class Listener {
 public:
-    /// `local` is where the proxy listens, as getsockname() shows it. Null, with errno, if descriptors or
-    /// memory can't be had. Throws std::bad_alloc.
-    static std::shared_ptr<Listener> make(const Address& local);
+    /// `local` is where the proxy listens, as getsockname() shows it; `terms` what another process needs to
+    /// make the agreement anew. Null, with errno, if descriptors or memory can't be had. Throws
+    /// std::bad_alloc.
+    static std::shared_ptr<Listener> make(const Address& local, std::string terms);
     ~Listener();
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
+    /// What it has beside the program's socket.
+    struct Descriptors {
+        int memory, in, out;
+        friend bool operator==(const Descriptors&, const Descriptors&) = default;
+    };
+    /// For the next program, by exec: they stay open there. In this process, too, they are inherited from now
+    /// on, for another thread may be about to exec; who is not told of them has no use for them.
+    [[nodiscard]] Descriptors hand_over() const noexcept;
+    /// What `hand_over` has given to this program. Null if they are no longer that. Throws std::bad_alloc.
+    static std::shared_ptr<Listener> adopt(const Descriptors& descriptors, const Address& local,
+                                           std::string terms);
+    [[nodiscard]] bool has(const Descriptors& descriptors) const noexcept {
+        return descriptors == Descriptors{memory_, queue_[0], queue_[1]};
+    }
+
     [[nodiscard]] const Address& local() const noexcept { return local_; }
+    [[nodiscard]] const std::string& terms() const noexcept { return terms_; }
 
     /// The process that has the agreement with the proxy.
     [[nodiscard]] pid_t owner() const noexcept { return shared_->owner.load(); }
     [[nodiscard]] bool is_own() const noexcept { return getpid() == owner(); }
     /// This process becomes the owner after `owner`, which has ended; false if another one has.
     bool inherit(pid_t owner) noexcept;
-    /// Once for each process that shares it.
+    /// Once for each process that shares it, but for the program that has made it.
     [[nodiscard]] bool begins_to_stand_by() noexcept;
-    /// Makes the agreement anew, in a process that has inherited it. Throws std::bad_alloc.
-    std::function<std::unique_ptr<worker::Task>(std::shared_ptr<Listener>)> renew;
 
     /// How many peers may be on their way to accept(). The worker hears of it.
     void set_backlog(int most) noexcept;
@@ -95,8 +111,11 @@ private:
     struct Shared {
         std::array<std::atomic<std::uint64_t>, 65536 / 64> marks;
         std::atomic<pid_t> owner;
+        std::atomic<bool> is_handed_over; ///< programs may have it that were not made by fork() alone
+        std::uint64_t in, out;            ///< the cookies of the queue's ends
     };
-    explicit Listener(const Address& local) : local_(local) {}
+    Listener(const Address& local, std::string terms) : local_(local), terms_(std::move(terms)) {}
+    bool map(int memory) noexcept;
     static std::uint64_t bit_of(std::uint16_t port) noexcept { return std::uint64_t{1} << (port % 64); }
     [[nodiscard]] std::atomic<std::uint64_t>& mark_of(std::uint16_t port) const noexcept {
         return shared_->marks[port / 64];
@@ -104,10 +123,12 @@ private:
 
     friend class Place;
     Address local_;
+    std::string terms_;
     Address door_;
     std::atomic<int> coming_{0};
     std::atomic<int> most_{1};
     Shared* shared_ = nullptr; // with children
+    int memory_ = -1;          // where that is
     int queue_[2] = {-1, -1};
     std::atomic<pid_t> stands_by_{-1}; // the process that does, for a child has a copy
     unsigned forks_before_ = 0;

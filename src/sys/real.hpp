@@ -29,7 +29,7 @@ extern "C" int pidfd_getfd(int process, int fd, unsigned flags) noexcept; // <sy
 namespace socksify::real {
 
 namespace detail {
-/// Once in the life of a program: see sys/inherited_datagrams.hpp.
+/// Once in the life of a program: see sys/inheritance.hpp.
 void first_call() noexcept;
 } // namespace detail
 

@@ -25,6 +25,12 @@ SCENARIOS = (
     ("three children", "forked"),
     ("the process that has called listen() ends", "inherited"),
     ("a peer's connection after exec", "executes"),
+    ("the process becomes another program", "becomes"),
+    ("the process becomes another program, and a peer waits", "becomes_with_a_peer"),
+    ("other programs have it for a while", "lends"),
+    ("another program has it, and its own process closes it", "gives_away"),
+    ("another program has it, and its own process ends", "ends"),
+    ("close-on-exec", "keeps"),
     ("closed, duplicated, shut down while waiting", "closing"),
     ("arguments that make no sense", "arguments"),
 )
@@ -101,6 +107,17 @@ CASES = [
         for way, upstream, port in (("BIND", {}, 4713), ("LISTEN", BY_LISTEN, 4714))
     ),
     Case("listening / no rule speaks of it", "listening local 4711"),
+    *(
+        Case(
+            f"listening / {name}",
+            "listening local 4711",
+            environment={**LISTEN, "SOCKSIFY_LISTENERS": text},
+        )
+        for name, text in (
+            ("told of listeners that are none", "3,1,2,4,5,6,8,192.0.2.1:80,2 192.0.2.1:80 - 0 0 p0;0,0,0;;,;x,-1,99999999999999999999"),
+            ("told of listeners, all of it wrong", ";" * 100 + "," * 1000),
+        )
+    ),
     Case(
         "listening / a rule keeps it here",
         "listening local 4711",

@@ -131,6 +131,7 @@ FAULT("ftruncate", int, ftruncate64, (int fd, off64_t size), (fd, size))
 FAULT("getpeername", int, getpeername, (int fd, sockaddr* address, socklen_t* size), (fd, address, size))
 FAULT("getrlimit", int, getrlimit64, (__rlimit_resource_t resource, rlimit64* limit), (resource, limit))
 FAULT("getsockname", int, getsockname, (int fd, sockaddr* address, socklen_t* size), (fd, address, size))
+FAULT("memfd_create", int, memfd_create, (const char* name, unsigned flags), (name, flags))
 FAULT("mkdir", int, mkdir, (const char* path, mode_t mode), (path, mode))
 FAULT("poll", int, poll, (pollfd * interests, nfds_t count, int timeout), (interests, count, timeout))
 FAULT("ppoll", int, ppoll, (pollfd * interests, nfds_t count, const timespec* timeout, const sigset_t* mask),

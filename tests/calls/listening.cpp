@@ -3,8 +3,10 @@
 #include "victim.hpp"
 
 #include <atomic>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
 
@@ -37,6 +39,21 @@ public:
         any.size = to.size;
         told("bind", bind(listener, any.get(), any.size));
         if (backlog > 0) told("listen", listen(listener, backlog));
+    }
+
+    /// What another program had.
+    Scene(int fd, int control) : listener(fd), control_(control) {}
+
+    /// Becomes another program, which has it in `scenario`.
+    [[noreturn]] void become(const char* scenario) const {
+        const auto numbers = words(scenario, listener);
+        execl(numbers[0].c_str(), numbers[0].c_str(), numbers[1].c_str(), numbers[2].c_str(),
+              numbers[3].c_str(), nullptr);
+        give_up("exec");
+    }
+    /// What starts a program that has it as number `fd`, in `scenario`.
+    [[nodiscard]] std::vector<std::string> words(const char* scenario, int fd) const {
+        return {"/proc/self/exe", scenario, std::to_string(fd), std::to_string(control_)};
     }
 
     /// Asks the caller to come, in the way of `verb`, and returns as what it has come: an address for each
@@ -128,6 +145,124 @@ void executes(const Arguments& words) {
     const auto fd = std::to_string(accept(scene.listener, nullptr, nullptr));
     execl("/proc/self/exe", "listening", "executed", fd.c_str(), who[0].c_str(), nullptr);
     say("execl: %s", error_name(errno).c_str());
+}
+
+Scene scene_of(const Arguments& words) {
+    return {std::stoi(std::string(words[0])), std::stoi(std::string(words[1]))};
+}
+
+/// Another program has the listener: FD CONTROL.
+void goes_on(const Arguments& words) {
+    auto scene = scene_of(words);
+    const auto who = scene.call("visit");
+    observe_echo(accept_and_tell(scene.listener, who[0]));
+    scene.call("visit", 3);
+    for (int i = 0; i < 3; ++i) observe_echo(told_fd("accept", accept(scene.listener, nullptr, nullptr)));
+}
+
+/// As inetd's servers, by which the listener is not looked at before accept(): a peer waits.
+void takes(const Arguments& words) {
+    observe_echo(told_fd("accept", accept(scene_of(words).listener, nullptr, nullptr)));
+    goes_on(words);
+}
+
+/// This process becomes the other program.
+void becomes(const Arguments& words) { Scene(words[0]).become("goes_on"); }
+
+void becomes_with_a_peer(const Arguments& words) {
+    Scene scene(words[0]);
+    scene.call("visit");
+    say("poll: %s", event_names(poll_events(scene.listener, patience)).c_str());
+    scene.become("takes");
+}
+
+void wait_for(pid_t child) {
+    int status = -1;
+    waitpid(child, &status, 0);
+    say("child %d", status);
+}
+
+/// One child after the other has it, and this process again.
+void lends(const Arguments& words) {
+    Scene scene(words[0]);
+    const pid_t child = fork();
+    if (child == 0) scene.become("goes_on");
+    wait_for(child);
+    for (const bool as_input : {false, true}) {
+        posix_spawn_file_actions_t actions;
+        posix_spawn_file_actions_init(&actions);
+        if (as_input) posix_spawn_file_actions_adddup2(&actions, scene.listener, 0);
+        auto arguments = scene.words("goes_on", as_input ? 0 : scene.listener);
+        std::vector<char*> pointers;
+        for (auto& argument : arguments) pointers.push_back(argument.data());
+        pointers.push_back(nullptr);
+        pid_t spawned = -1;
+        char* none[] = {nullptr};
+        told("posix_spawn", posix_spawn(&spawned, pointers[0], &actions, nullptr, pointers.data(), none));
+        wait_for(spawned);
+    }
+    const auto who = scene.call("visit");
+    observe_echo(accept_and_tell(scene.listener, who[0]));
+}
+
+/// Its number has been closed in the process that listens, and it goes on in the one that was started.
+void gives_away(const Arguments& words) {
+    Scene scene(words[0]);
+    int go[2];
+    if (pipe(go) != 0) give_up("no pipe");
+    const pid_t child = fork();
+    if (child == 0) {
+        char octet = 0;
+        if (read(go[0], &octet, 1) < 0) give_up("read");
+        scene.become("goes_on");
+    }
+    close(scene.listener);
+    told("write", write(go[1], "+", 1));
+    wait_for(child);
+}
+
+/// The process that listens ends, and the other program goes on: FD CONTROL.
+void survives(const Arguments& words) {
+    while (getppid() == getpgrp()) pause(1);
+    goes_on(words);
+}
+
+void ends(const Arguments& words) {
+    int over[2];
+    if (pipe(over) != 0) give_up("no pipe");
+    if (fork() == 0) {
+        setpgid(0, 0);
+        const Scene scene(words[0]);
+        if (fork() == 0) scene.become("survives");
+        pause(50);
+        std::_Exit(0);
+    }
+    wait(nullptr);
+    close(over[1]);
+    char octet = 0;
+    told("read", read(over[0], &octet, 1));
+}
+
+/// Another program has no such number: FD CONTROL.
+void lacks(const Arguments& words) {
+    const int fd = std::stoi(std::string(words[0]));
+    told("accept", accept(fd, nullptr, nullptr));
+    int sockets = 0;
+    for (int number = 0; number < 1 << 17; ++number) {
+        struct stat file {};
+        if (fstat(number, &file) == 0 && S_ISSOCK(file.st_mode)) ++sockets;
+    }
+    say("%d sockets", sockets);
+}
+
+void keeps(const Arguments& words) {
+    Scene scene(words[0]);
+    told("F_SETFD", fcntl(scene.listener, F_SETFD, FD_CLOEXEC));
+    const pid_t child = fork();
+    if (child == 0) scene.become("lacks");
+    wait_for(child);
+    const auto who = scene.call("visit");
+    observe_echo(accept_and_tell(scene.listener, who[0]));
 }
 
 void leaves(const Arguments& words) {
@@ -366,6 +501,11 @@ constexpr Scenario scenarios[] = {
     {"arguments", arguments, 1}, {"patient", patient, 1},
     {"executes", executes, 1},   {"executed", executed, 2},
     {"inherited", inherited, 1}, {"same_port", same_port, 2},
+    {"goes_on", goes_on, 2},     {"takes", takes, 2},
+    {"becomes", becomes, 1},     {"becomes_with_a_peer", becomes_with_a_peer, 1},
+    {"lends", lends, 1},         {"gives_away", gives_away, 1},
+    {"survives", survives, 2},   {"ends", ends, 1},
+    {"lacks", lacks, 2},         {"keeps", keeps, 1},
 };
 
 } // namespace

@@ -10,17 +10,20 @@ EXPORT int bind(int fd, const sockaddr* address, socklen_t size) noexcept {
 }
 
 EXPORT int listen(int fd, int backlog) {
-    return shim::settle([&] { return shim::listen(fd, backlog); }, [&] { return real::listen(fd, backlog); });
+    auto* const libc = real::listen.get();
+    return shim::settle([&] { return shim::listen(fd, backlog); }, [&] { return libc(fd, backlog); });
 }
 
 EXPORT int accept(int fd, sockaddr* address, socklen_t* size) {
+    auto* const libc = real::accept.get();
     return shim::accept(fd, address, size, [&](sockaddr* from, socklen_t* from_size) {
-        return shim::begun(real::accept(fd, from, from_size));
+        return shim::begun(libc(fd, from, from_size));
     });
 }
 
 EXPORT int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
+    auto* const libc = real::accept4.get();
     return shim::accept(fd, address, size, [&](sockaddr* from, socklen_t* from_size) {
-        return shim::begun(real::accept4(fd, from, from_size, flags));
+        return shim::begun(libc(fd, from, from_size, flags));
     });
 }
