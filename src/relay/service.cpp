@@ -16,8 +16,10 @@ Service::Service(asio::io_context& io, Server& server)
 
 void Service::run() {
     await_signal();
-    while (!io_.stopped())
-        if (io_.poll() == 0) wait();
+    while (!io_.stopped()) {
+        io_.poll();
+        wait();
+    }
     // What comes now is too late to change anything. As soon as `signals_` is gone it would end us with the
     // wrong status.
     sigset_t all;
