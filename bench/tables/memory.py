@@ -1,5 +1,7 @@
 """Memory that is the process's own: private dirty pages as the kernel counts them, less those of the program by itself."""
 
+import os
+
 from rows import Figure, Row
 from paired import samples
 
@@ -9,6 +11,7 @@ ROWS = {"loaded": "before the first connect", "connected": "after a connect"}
 
 
 def measure(scene):
+    os.sync()  # what a library has in memory and not yet on the disk is dirty as well, and not its own doing
     rows = []
     with scene.server():
         for key, name in ROWS.items():

@@ -199,8 +199,7 @@ tl::expected<Config, std::vector<ConfigError>> parse_config(std::string_view jso
         return tl::unexpected(std::vector{ConfigError{
             position.line, position.column, {}, found, "JSON (RFC 8259), and // and /* */ comments", {}}});
     }
-    const auto keys = known_keys();
-    DocumentReader in(keys);
+    DocumentReader in(known_keys());
     auto config = ConfigReader(in).read({*document, {}, "an object"});
     if (auto errors = in.take_errors(); !errors.empty()) return tl::unexpected(std::move(errors));
     return config;

@@ -151,6 +151,6 @@ tl::expected<Config, std::vector<ConfigError>> parse_config(std::string_view jso
 tl::expected<Config, ConfigError> config_from_url(std::string_view url);
 
 /// All keys of the rules file. Schema, manual and shipped file are tested against this list.
-std::vector<KeyInfo> known_keys();
+KeyTable known_keys() noexcept;
 
 } // namespace socksify::policy

@@ -2,9 +2,6 @@
 // config.cpp doesn't read is an error in the tests.
 #include "policy/config.hpp"
 
-#include <algorithm>
-#include <array>
-
 namespace socksify::policy {
 namespace {
 
@@ -56,34 +53,10 @@ constexpr KeyInfo keys[]{
     KeyInfo{"log", "file", "the absolute path of a file; without it, stderr", ""},
 };
 
-/// What `keys` says as one text, each piece with a NUL behind it. The table itself is not in the library: it has
-/// pointers, which would be relocated in every program that is started.
-constexpr auto packed = [] {
-    constexpr std::size_t size = [] {
-        std::size_t sum = 0;
-        for (const auto& [object, key, allowed, fallback] : keys)
-            sum += object.size() + key.size() + allowed.size() + fallback.size() + 4;
-        return sum;
-    }();
-    std::array<char, size> octets{};
-    auto* to = octets.data();
-    for (const auto& info : keys)
-        for (const auto text : {info.object, info.key, info.allowed, info.fallback})
-            to = std::copy(text.begin(), text.end(), to) + 1;
-    return octets;
-}();
+constexpr auto packed = pack_keys<keys>();
 
 } // namespace
 
-std::vector<KeyInfo> known_keys() {
-    std::vector<KeyInfo> out(std::size(keys));
-    const char* next = packed.data();
-    for (auto& info : out)
-        for (auto* text : {&info.object, &info.key, &info.allowed, &info.fallback}) {
-            *text = next;
-            next += text->size() + 1;
-        }
-    return out;
-}
+KeyTable known_keys() noexcept { return KeyTable(packed); }
 
 } // namespace socksify::policy

@@ -109,11 +109,11 @@ bool DocumentReader::is_object(const Node& node) {
     return true;
 }
 
-const KeyInfo* DocumentReader::find_key(std::string_view object, std::string_view key) const noexcept {
-    const auto known = std::find_if(keys_.begin(), keys_.end(), [&](const KeyInfo& info) {
-        return info.object == object && info.key == key;
-    });
-    return known == keys_.end() ? nullptr : &*known;
+std::optional<KeyInfo> DocumentReader::find_key(std::string_view object,
+                                                std::string_view key) const noexcept {
+    for (const auto& known : keys_)
+        if (known.object == object && known.key == key) return known;
+    return {};
 }
 
 void DocumentReader::fail_unknown(const Node& node, std::string_view object, const json::Member& member) {
@@ -135,9 +135,8 @@ void DocumentReader::fail(const Node& node, Misfit misfit) {
 }
 
 void DocumentReader::fail_missing(const Node& node, std::string_view object, std::string_view key) {
-    const auto* known = find_key(object, key);
-    add(node.value.position, {&node.path, key},
-        {"nothing", {}, std::string(known == nullptr ? "" : known->allowed)});
+    const auto known = find_key(object, key);
+    add(node.value.position, {&node.path, key}, {"nothing", {}, std::string(known ? known->allowed : "")});
 }
 
 bool DocumentReader::enough() const noexcept { return errors_.size() >= most_errors; }

@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <optional>
+#include <span>
 
 namespace socksify::policy {
 
@@ -42,7 +43,7 @@ void assign(To& to, const std::optional<From>& from) {
 /// Each read_… answers what stands there, or complains and answers nothing; reading goes on either way.
 class DocumentReader {
 public:
-    explicit DocumentReader(std::span<const KeyInfo> keys) noexcept : keys_(keys) {}
+    explicit DocumentReader(KeyTable keys) noexcept : keys_(keys) {}
 
     /// Calls `visit(key, node)` for each member that may stand in an `object` of the table.
     template <class Visit>
@@ -50,7 +51,7 @@ public:
         if (!is_object(node)) return;
         for (const auto& member : node.value.members) {
             if (enough()) return;
-            if (const auto* known = find_key(object, member.key))
+            if (const auto known = find_key(object, member.key))
                 visit(known->key, Node{member.value, {&node.path, member.key}, known->allowed});
             else fail_unknown(node, object, member);
         }
@@ -104,11 +105,12 @@ private:
     [[nodiscard]] bool enough() const noexcept;
     void add(json::Position position, const Path& path, Misfit misfit);
     bool is_object(const Node& node);
-    [[nodiscard]] const KeyInfo* find_key(std::string_view object, std::string_view key) const noexcept;
+    [[nodiscard]] std::optional<KeyInfo> find_key(std::string_view object,
+                                                  std::string_view key) const noexcept;
     void fail_unknown(const Node& node, std::string_view object, const json::Member& member);
     std::optional<std::size_t> find_word(const Node& node, std::span<const std::string_view> words);
 
-    std::span<const KeyInfo> keys_;
+    KeyTable keys_;
     std::vector<ConfigError> errors_;
 };
 

@@ -163,7 +163,7 @@ tl::expected<Config, std::vector<policy::ConfigError>> parse_config(std::string_
 tl::expected<Config, std::vector<std::string>> load_config(const std::string& path);
 
 /// All keys of the file.
-std::span<const policy::KeyInfo> known_keys() noexcept;
+policy::KeyTable known_keys() noexcept;
 
 /// Adds `text`, "NAME=ADDRESS", to the table; false if it isn't that.
 bool add_host(HostsTable& hosts, std::string_view text);

@@ -112,8 +112,10 @@ constexpr std::array keys{
     KeyInfo{"test_behaviour", "datagram_source", R"("honest", "name" or "client")", R"("honest")"},
 };
 
+constexpr auto packed = policy::pack_keys<keys>();
+
 } // namespace
 
-std::span<const KeyInfo> known_keys() noexcept { return keys; }
+policy::KeyTable known_keys() noexcept { return policy::KeyTable(packed); }
 
 } // namespace socksify::relay

@@ -29,15 +29,27 @@ constexpr std::size_t largest_shared = slab_size / 8;
 
 /// Before each block, so that delete needs no size; as large as the strictest alignment.
 struct alignas(std::max_align_t) Header {
-    std::size_t size; ///< of the whole, header included: a power of two, or what was mapped
+    std::size_t size; ///< of the whole, header included: a block's, or what was mapped
 };
 struct Free {
     Free* next;
 };
 
-constexpr std::size_t class_of(std::size_t size) {
-    return static_cast<std::size_t>(std::countr_zero(size / smallest));
+/// Of a block: a power of two, or three quarters of one. With powers alone, a process that connects once
+/// needed a page more.
+constexpr std::size_t block_size(std::size_t wanted) {
+    const auto power = std::bit_ceil(std::max(wanted, smallest));
+    const auto less = power / 4 * 3;
+    return wanted <= less && less >= smallest ? less : power;
 }
+/// Of a block's size: 32, 48, 64, 96 …
+constexpr std::size_t class_of(std::size_t size) {
+    const auto power = static_cast<std::size_t>(std::bit_width(size / smallest) - 1);
+    return 2 * power + (std::has_single_bit(size) ? 0 : 1);
+}
+static_assert(block_size(1) == 32 && class_of(32) == 0);
+static_assert(block_size(33) == 48 && class_of(48) == 1);
+static_assert(block_size(49) == 64 && class_of(64) == 2);
 
 constinit sys::Mutex mutex{sys::LockRank::memory};
 constinit std::array<Free*, class_of(largest_shared) + 1> free_lists{}; // under mutex
@@ -65,7 +77,7 @@ void* cut(std::size_t size) noexcept {
 
 void* allocate(std::size_t wanted) noexcept {
     if (wanted > PTRDIFF_MAX - 2 * slab_size) return nullptr;
-    auto size = std::bit_ceil(std::max(wanted + sizeof(Header), smallest));
+    auto size = block_size(wanted + sizeof(Header));
     void* memory = nullptr;
     if (size > largest_shared) {
         size = wanted + sizeof(Header);
