@@ -4,11 +4,11 @@
 #include "sys/inherited_text.hpp"
 #include "sys/log.hpp"
 #include "sys/real.hpp"
+#include "sys/signals_held.hpp"
 #include "sys/socket_options.hpp"
 
 #include <algorithm>
 #include <cstring>
-#include <pthread.h>
 
 namespace socksify::shim {
 namespace {
@@ -184,11 +184,9 @@ int Agreement::try_once() {
     end_connection();
     if (!begin()) return errno;
     // Neither listen() nor getsockname() is a cancellation point, or knows EINTR.
-    int cancellable = 0;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+    const sys::CancellationHeld held;
     while (drive(*dial_, Clock::time_point::max()) != 0) {
     }
-    pthread_setcancelstate(cancellable, &cancellable);
     return dial_->error();
 }
 

@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <climits>
 #include <numeric>
-#include <pthread.h>
 #include <vector>
 
 namespace socksify::shim {
@@ -125,18 +124,6 @@ Verdict<ssize_t> verdict_after(int fd, Unanswered& unanswered, int waited) {
     return error == 0 ? Verdict<ssize_t>::pass() : Verdict<ssize_t>::fail(error);
 }
 
-/// For a wait in a call that is no cancellation point.
-class CancellationHeld {
-public:
-    CancellationHeld() noexcept { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
-    ~CancellationHeld() { pthread_setcancelstate(before_, nullptr); }
-    CancellationHeld(const CancellationHeld&) = delete;
-    CancellationHeld& operator=(const CancellationHeld&) = delete;
-
-private:
-    int before_ = 0;
-};
-
 /// The socket of a number that is marked; a mark without one is an old one.
 sys::SocketRef find_unanswered(int fd) noexcept {
     auto socket = sys::find_socket(fd);
@@ -238,7 +225,7 @@ Verdict<ssize_t> before_write(int fd, int flags) {
     if (!socket) return Verdict<ssize_t>::pass();
     auto& unanswered = **socket->unanswered;
     const auto deadline = patience_of(fd, flags, SO_SNDTIMEO);
-    const CancellationHeld held;
+    const sys::CancellationHeld held;
     return verdict_after(fd, unanswered, wait_until(fd, unanswered, deadline, has_left));
 }
 
@@ -273,7 +260,7 @@ Verdict<> pending_after_reply(int fd, int* octets) {
 void before_shutdown(int fd) {
     const auto socket = find_unanswered(fd);
     if (!socket) return;
-    const CancellationHeld held;
+    const sys::CancellationHeld held;
     wait_until(fd, **socket->unanswered, patience_of(fd, 0, SO_SNDTIMEO), has_left);
 }
 
@@ -304,7 +291,7 @@ void await_reply(int fd) {
     const auto socket = find_unanswered(fd);
     if (!socket) return;
     auto& unanswered = **socket->unanswered;
-    const CancellationHeld held;
+    const sys::CancellationHeld held;
     const Unanswered::AwaitingReply awaiting(unanswered);
     for (;;) {
         const auto state = unanswered.advance();

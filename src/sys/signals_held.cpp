@@ -70,6 +70,17 @@ int poll_with_signals(pollfd& interest, int timeout) {
     return real::ppoll(&interest, nfds_t{1}, timeout < 0 ? nullptr : &duration, &mask);
 }
 
+// Within SignalsHeld the thread's own state is "not now" already, and a wait looks at the program's.
+CancellationHeld::CancellationHeld() noexcept {
+    if (depth == 0) pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_);
+    else before_ = std::exchange(programs.cancellation, PTHREAD_CANCEL_DISABLE);
+}
+
+CancellationHeld::~CancellationHeld() {
+    if (depth == 0) pthread_setcancelstate(before_, nullptr);
+    else programs.cancellation = before_;
+}
+
 SignalsOpen::SignalsOpen() noexcept : depth_(std::exchange(depth, 0)) {
     if (depth_ == 0) return;
     change_mask(SIG_SETMASK, programs.mask, &held_);

@@ -41,9 +41,22 @@ public:
 };
 
 /// poll() of one descriptor, during which handlers run if they could before all this, and the thread may be
-/// cancelled: handlers may use the library, or leave by siglongjmp(). A signal that has come since the outermost `SignalsHeld` makes it end
-/// with EINTR, as it would have ended the kernel's connect(). `timeout` in milliseconds; -1: none.
+/// cancelled: handlers may use the library, or leave by siglongjmp(). A signal that has come since the
+/// outermost `SignalsHeld` makes it end with EINTR, as it would have ended the kernel's connect(). `timeout`
+/// in milliseconds; -1: none.
 int poll_with_signals(pollfd& interest, int timeout);
+
+/// A wait is no cancellation point, within `SignalsHeld` or not: for calls that are none as the kernel has them.
+class CancellationHeld {
+public:
+    CancellationHeld() noexcept;
+    ~CancellationHeld();
+    CancellationHeld(const CancellationHeld&) = delete;
+    CancellationHeld& operator=(const CancellationHeld&) = delete;
+
+private:
+    int before_ = 0;
+};
 
 /// Within `SignalsHeld`, for a call that may wait.
 class SignalsOpen {

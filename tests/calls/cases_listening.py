@@ -106,6 +106,7 @@ CASES = [
         Case(f"listening / SO_REUSEPORT, {way}", f"listening same_port {CALLER} {port}", upstream=upstream, environment=LISTEN)
         for way, upstream, port in (("BIND", {}, 4713), ("LISTEN", BY_LISTEN, 4714))
     ),
+    Case("listening / a thread whose cancellation is pending", "listening cancelled 4711", environment=LISTEN),
     Case("listening / no rule speaks of it", "listening local 4711"),
     *(
         Case(

@@ -481,6 +481,22 @@ void patient(const Arguments& words) {
     told("accept", accept(listener, nullptr, nullptr));
 }
 
+/// At PORT, in a thread whose cancellation is pending: listen() is no cancellation point.
+void cancelled(const Arguments& words) {
+    const auto any = address_of("0.0.0.0:" + std::string(words[0]));
+    const int listener = tcp_socket(AF_INET, SOCK_NONBLOCK);
+    const int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    told("bind", bind(listener, any.get(), any.size));
+    int result = -1;
+    std::thread([&] {
+        pthread_cancel(pthread_self());
+        result = listen(listener, 4);
+    }).join();
+    say("listen = %d", result);
+    told("accept", accept(listener, nullptr, nullptr));
+}
+
 void arguments(const Arguments& words) {
     Scene scene(words[0], SOCK_NONBLOCK);
     Address peer;
@@ -506,6 +522,7 @@ constexpr Scenario scenarios[] = {
     {"lends", lends, 1},         {"gives_away", gives_away, 1},
     {"survives", survives, 2},   {"ends", ends, 1},
     {"lacks", lacks, 2},         {"keeps", keeps, 1},
+    {"cancelled", cancelled, 1},
 };
 
 } // namespace
