@@ -10,7 +10,7 @@ namespace socksify::relay {
 
 Tokens::Session::Session(Bytes of_token, const Host& at, const std::string& of_user,
                          std::string password_hash, std::chrono::seconds for_long)
-    : token{}, client(at), user(of_user), hash(std::move(password_hash)), lifetime(for_long) {
+    : client(at), user(of_user), hash(std::move(password_hash)), lifetime(for_long) {
     std::copy(of_token.begin(), of_token.end(), token.begin());
 }
 

@@ -49,7 +49,7 @@ private:
         Session(const Session&) = delete;
         Session& operator=(const Session&) = delete;
 
-        std::array<std::uint8_t, token_size> token;
+        std::array<std::uint8_t, token_size> token{};
         Host client;
         std::string user;
         std::string hash; ///< of the password that let the user in

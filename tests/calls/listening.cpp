@@ -58,7 +58,7 @@ public:
 
     /// Asks the caller to come, in the way of `verb`, and returns as what it has come: an address for each
     /// time.
-    std::vector<std::string> call(const char* verb, int times = 1) {
+    std::vector<std::string> call(const char* verb, int times = 1) const {
         auto where = text_of(name_of(listener, getsockname));
         if (is_anywhere(name_of(listener, getsockname))) {
             const auto here = text_of(name_of(control_, getsockname));
@@ -500,7 +500,7 @@ void cancelled(const Arguments& words) {
 void arguments(const Arguments& words) {
     Scene scene(words[0], SOCK_NONBLOCK);
     Address peer;
-    socklen_t negative = static_cast<socklen_t>(-1);
+    auto negative = static_cast<socklen_t>(-1);
     told("accept, a negative size", accept(scene.listener, peer.get(), &negative));
     told("accept4, unknown flags", accept4(scene.listener, nullptr, nullptr, 1));
     told("listen again", listen(scene.listener, 1));

@@ -495,9 +495,10 @@ struct Belongings {
     static Belongings now() {
         Belongings all;
         auto* directory = opendir("/proc/self/fd");
+        const auto own = std::to_string(dirfd(directory));
         while (const auto* entry = readdir(directory)) {
             std::array<char, 64> target{};
-            if (entry->d_name[0] == '.' || std::atoi(entry->d_name) == dirfd(directory)) continue;
+            if (entry->d_name[0] == '.' || entry->d_name == own) continue;
             if (readlinkat(dirfd(directory), entry->d_name, target.data(), target.size() - 1) < 0) continue;
             const std::string kind(target.data());
             if (kind.find("eventpoll") == std::string::npos && kind.find("eventfd") == std::string::npos)
