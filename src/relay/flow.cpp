@@ -110,6 +110,7 @@ Flow::Next Flow::splice(int source, int sink) {
             return next;
         }
         in_pipe_ = static_cast<std::size_t>(received);
+        depot_.poured = true;
         moved += in_pipe_;
         small_ = in_pipe_ < small_portion ? small_ + 1 : 0;
         switch (empty_pipe(sink)) {

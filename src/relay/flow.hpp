@@ -30,6 +30,7 @@ public:
 
     static constexpr std::size_t buffer_size = 64 * 1024;
     std::vector<std::uint8_t> buffer;
+    bool poured = false; ///< octets have gone through a pipe, since somebody has looked
 
 private:
     static constexpr std::size_t most_idle = 64;

@@ -25,6 +25,8 @@ public:
     [[nodiscard]] const Log& log() const noexcept { return context_.log; }
     [[nodiscard]] milliseconds drain_time() const noexcept { return config_->timeouts.drain; }
     [[nodiscard]] std::chrono::microseconds busy_poll() const noexcept { return config_->limits.busy_poll; }
+    /// Whether a stream has poured through a tunnel since the last call.
+    [[nodiscard]] bool take_poured() noexcept { return std::exchange(context_.depot.poured, false); }
     /// Work on other threads that nobody waits for any more, and whose end can't be hastened.
     [[nodiscard]] bool busy() const noexcept { return context_.users.busy() || context_.resolver.busy(); }
 

@@ -29,6 +29,10 @@ void Service::run() {
 }
 
 void Service::wait() {
+    if (server_.take_poured()) { // a stream wants no haste: the more has gathered, the fewer calls it takes
+        io_.run_one();
+        return;
+    }
     const auto begun = Clock::now();
     const auto most = server_.busy_poll();
     std::size_t ready = 0;
