@@ -1,16 +1,12 @@
 #include "policy/config.hpp"
 
-#include "doctest/doctest.h"
+#include "support/source_files.hpp"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 using namespace socksify;
 using namespace socksify::policy;
+using namespace socksify::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -53,25 +49,6 @@ std::string with_rule(const std::string& member) {
 
 Upstream upstream_of(const std::string& members, const std::string& url = "socks5://a.example") {
     return must_parse(with_upstream(members, url)).upstreams.at(0);
-}
-
-std::string root() {
-    const char* path =
-        std::getenv("SOCKSIFY_SOURCE_ROOT"); // NOLINT(concurrency-mt-unsafe): there is one thread
-    REQUIRE_MESSAGE(path != nullptr, "SOCKSIFY_SOURCE_ROOT names the source tree");
-    return path;
-}
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream in(path);
-    REQUIRE_MESSAGE(in, path.string());
-    std::ostringstream out;
-    out << in.rdbuf();
-    return out.str();
-}
-
-nlohmann::json read_json(const std::filesystem::path& path) {
-    return nlohmann::json::parse(read_file(path), nullptr, true, true);
 }
 
 /// The schema of the objects that `KeyInfo::object` speaks of.
@@ -468,7 +445,7 @@ TEST_CASE("every known key is looked at") {
 }
 
 TEST_CASE("the schema knows the parser's keys and defaults, and no others") {
-    const auto schema = read_json(root() + "/conf/socksify.schema.json");
+    const auto schema = read_json(root() / "conf/socksify.schema.json");
     std::set<std::pair<std::string, std::string>> parsers;
     std::set<std::pair<std::string, std::string>> schemas;
     std::set<std::string> objects;
@@ -490,7 +467,7 @@ TEST_CASE("the schema knows the parser's keys and defaults, and no others") {
 }
 
 TEST_CASE("the shipped file is right, shows every key and has each default") {
-    const auto path = root() + "/conf/socksify.json";
+    const auto path = root() / "conf/socksify.json";
     const auto text = read_file(path);
     must_parse(text);
     const auto shipped = read_json(path);
@@ -525,7 +502,7 @@ TEST_CASE("the stated defaults are the ones that apply") {
 
 TEST_CASE("every example is right") {
     std::size_t count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(root() + "/conf/examples")) {
+    for (const auto& entry : std::filesystem::directory_iterator(root() / "conf/examples")) {
         const auto config = parse_config(read_file(entry.path()));
         CHECK_MESSAGE(config.has_value(), (config ? "" : config.error().front().text(entry.path().string())));
         ++count;
@@ -534,7 +511,7 @@ TEST_CASE("every example is right") {
 }
 
 TEST_CASE("the manual describes every key") {
-    const auto manual = read_file(root() + "/doc/socksify.json.5");
+    const auto manual = read_file(root() / "doc/socksify.json.5");
     for (const auto& key : known_keys())
         CHECK_MESSAGE(manual.find(".It Cm " + std::string(key.key)) != std::string::npos, key.key);
 }

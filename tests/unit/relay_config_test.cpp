@@ -1,38 +1,17 @@
 #include "relay/config.hpp"
 
-#include <cstdlib>
-#include <doctest/doctest.h>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include "support/source_files.hpp"
 
 using namespace socksify;
 using namespace socksify::relay;
+using namespace socksify::test;
 
 namespace {
 
 constexpr std::string_view a_hash =
     "$5$rounds=1000$KGRgmsWlgFjIwIyf$p5nNSbeNUc1SL/5sA6v/0PGaCQGgKzBrtS0g3EXZ0.0";
 
-std::filesystem::path conf() {
-    const char* path =
-        std::getenv("SOCKSIFY_SOURCE_ROOT"); // NOLINT(concurrency-mt-unsafe): there is one thread
-    REQUIRE_MESSAGE(path != nullptr, "SOCKSIFY_SOURCE_ROOT names the source tree");
-    return std::filesystem::path(path) / "conf";
-}
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream in(path);
-    REQUIRE_MESSAGE(in, path.string());
-    std::ostringstream out;
-    out << in.rdbuf();
-    return out.str();
-}
-
-nlohmann::json read_json(const std::filesystem::path& path) {
-    return nlohmann::json::parse(read_file(path), nullptr, true, true);
-}
+std::filesystem::path conf() { return root() / "conf"; }
 
 Config read(std::string_view text) {
     auto config = parse_config(text);
