@@ -99,6 +99,7 @@ class Client:
     stdin: str = ""
     environment: dict = field(default_factory=dict)
     timeout: float = 20  # seconds
+    answered_here: bool = False  # by the library; nothing connects
     uses: str = ""  # see `features`; names and ipv6 are seen in the command
     visited_by: str = ""  # it is a server, and this command on `far` is its client; `check` looks at that one
     listens_at: int = 0  # that server's port
@@ -113,6 +114,11 @@ class Client:
         """What must be installed. What the compiler will make is not there yet."""
         ready = [] if self.argv[0].startswith(f"{BUILT}/") else self.argv[:1]
         return [*ready, *self.takes.split(), *shlex.split(self.made_by)[:1]]
+
+    @property
+    def connects(self) -> bool:
+        """By TCP, that is."""
+        return not self.answered_here and not self.features & {"datagrams", "capabilities"}
 
     @property
     def features(self) -> set[str]:
@@ -434,12 +440,12 @@ CLIENTS = [
     # Servers, which listen at the proxy
     *servers(),
     # A name is answered without a question to anybody, also where a program puts it to a name server by itself.
-    Client("getent", "getent ahosts web.far.test", says(POOL)),
-    Client("dig", "dig +short +tries=1 +time=1 web.far.test", says(POOL)),
-    Client("dig by TCP", "dig +tcp +short +tries=1 +time=1 web.far.test", says(POOL)),
-    Client("drill", "drill -Q web.far.test", says(POOL)),
-    Client("drill by TCP", "drill -t -Q web.far.test", says(POOL)),
-    Client("node with its own DNS client", f"node {SCRIPTS}/resolve.mjs web.far.test", says(POOL)),
+    Client("getent", "getent ahosts web.far.test", says(POOL), answered_here=True),
+    Client("dig", "dig +short +tries=1 +time=1 web.far.test", says(POOL), answered_here=True),
+    Client("dig by TCP", "dig +tcp +short +tries=1 +time=1 web.far.test", says(POOL), answered_here=True),
+    Client("drill", "drill -Q web.far.test", says(POOL), answered_here=True),
+    Client("drill by TCP", "drill -t -Q web.far.test", says(POOL), answered_here=True),
+    Client("node with its own DNS client", f"node {SCRIPTS}/resolve.mjs web.far.test", says(POOL), answered_here=True),
     Client("aria2c with its own DNS client", "aria2c -q --no-conf http://web.far.test/big", copies(BIG, "big"), "web"),
     Client("gpg, a key by dirmngr and its own DNS client",
            f"sh -c 'mkdir -m 700 keys; echo resolver-timeout 1 >keys/dirmngr.conf; {GET_KEY}'",

@@ -18,6 +18,35 @@ from world import STATE
 USER, PASSWORD = "socksuser", "p@ss:w%rd/"  # what a URL can hold only in escaped form
 
 
+LIBRARY_LOG = STATE / "library.log"  # of the programs that connect to a server which has `fast` ways
+
+
+@dataclass(frozen=True)
+class FastWay:
+    """Of a connect. A program cannot tell whether it was taken."""
+
+    name: str
+    times: Callable[[Lab], int]  # that it has been taken
+    by_each: bool = False  # program, as its first connect can take it
+
+
+def logged(text: str) -> Callable[[Lab], int]:
+    """As the library says, in lines with `text`."""
+    return lambda lab: LIBRARY_LOG.read_text(errors="replace").count(text)
+
+
+def syns_with_data(lab: Lab) -> int:
+    """As the kernel of `prog` has counted: those whose data has been acknowledged."""
+    names, numbers = lab.prog.shell("grep ^TcpExt: /proc/net/netstat").splitlines()
+    return int(dict(zip(names.split(), numbers.split()))["TCPFastOpenActive"])
+
+
+OPTIMISTIC = FastWay("a connect that does not wait for the proxy", logged("which has not answered yet"), by_each=True)
+HELD = FastWay("a connection that the proxy holds", logged("takes a connection that is held"))
+TOKEN = FastWay("a token in place of the password", logged("has let us in by a token"))
+FAST_OPEN = FastWay("data with the SYN", syns_with_data, by_each=True)
+
+
 @dataclass(frozen=True)
 class SocksServer:
     name: str
@@ -33,6 +62,7 @@ class SocksServer:
     settings: dict = field(default_factory=dict)  # of the relay: what its configuration says besides
     upstream: dict = field(default_factory=dict)  # what the rules say of it besides the URL
     rule: dict = field(default_factory=dict)  # what the rule that leads there says besides
+    fast: tuple[FastWay, ...] = ()  # ways that it is there to show
     client: Account = ROOT  # who runs the programs
 
     @property
@@ -49,6 +79,8 @@ class SocksServer:
         # Another server takes this one's address: what was learnt of that one says nothing of this one.
         for learnt in Path("/dev/shm").glob("socksify-*/socksify-proxies"):
             learnt.unlink()
+        LIBRARY_LOG.write_text("")
+        LIBRARY_LOG.chmod(0o666)  # some programs become somebody else
         return Daemons(self.start(self, lab, build))
 
     def daemon(self, lab: Lab, argv: list[str]) -> Daemon:
@@ -132,15 +164,19 @@ SERVERS = [
     # The relay as a lesser server
     SocksServer("relay-featureless", relay, tells=_ALL, settings={"features": {"list_features": False}}, lacks="bind"),
     SocksServer("relay-silent", relay, tells=_ALL, settings={"test_behaviour": {"list_features": "silence"}}, lacks="bind"),
-    SocksServer("relay-fast-open", relay, tells=_ALL, lacks="bind", settings={"features": {"fast_open": True}}),
+    SocksServer("relay-fast-open", relay, tells=_ALL, lacks="bind", settings={"features": {"fast_open": True}},
+                fast=(FAST_OPEN,)),
     SocksServer("relay-fast-open-password", relay, tells=_ALL, password=True, lacks="bind",
-                settings={"features": {"fast_open": True}}),
-    SocksServer("relay-held", relay, tells=_ALL, lacks="bind", upstream={"hold": 4}),
-    SocksServer("relay-held-password", relay, tells=_ALL, password=True, lacks="bind", upstream={"hold": 4}),
+                settings={"features": {"fast_open": True}}, fast=(FAST_OPEN,)),
+    SocksServer("relay-held", relay, tells=_ALL, lacks="bind", upstream={"hold": 4}, fast=(HELD,)),
+    SocksServer("relay-held-password", relay, tells=_ALL, password=True, lacks="bind", upstream={"hold": 4},
+                fast=(HELD,)),
+    SocksServer("relay-sessions", relay, tells=_ALL, password=True, lacks="bind", settings={"features": {"sessions": True}},
+                fast=(TOKEN,)),
     # What fails does so at the first read or write.
-    SocksServer("relay-optimistic", relay, lacks="bind refusal readiness", rule={"optimistic": True}),
+    SocksServer("relay-optimistic", relay, lacks="bind refusal readiness", rule={"optimistic": True}, fast=(OPTIMISTIC,)),
     SocksServer("relay-optimistic-fast-open", relay, lacks="bind refusal readiness", rule={"optimistic": True},
-                settings={"features": {"fast_open": True}}),
+                settings={"features": {"fast_open": True}}, fast=(OPTIMISTIC, FAST_OPEN)),
     SocksServer("relay-nameless", relay, tells=_ALL, lacks="bind names", settings={"features": {"names": False}}),
     SocksServer("relay-ipv4-only", relay, tells=_ALL, lacks="bind ipv6", settings={"features": {"ipv6": False}}),
     # What people run

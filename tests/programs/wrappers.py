@@ -4,17 +4,18 @@ import json
 from pathlib import Path
 
 from lab import SOCKS_PORT
-from servers import PASSWORD, USER, SocksServer
+from servers import LIBRARY_LOG, PASSWORD, USER, SocksServer
 from world import STATE
 
 
 def socksify(server: SocksServer, build: Path) -> list[str]:
-    if not server.upstream and not server.rule:
+    if not server.upstream and not server.rule and not server.fast:
         return [str(build / "socksify"), "-p", server.url, "--"]
     rules = STATE / "socksify.json"
     upstreams = {"lab": {"url": server.url, **server.upstream}}
     everywhere = [{"destination": "*", "route": "lab", **server.rule}] if server.rule else []
-    rules.write_text(json.dumps({"upstreams": upstreams, "rules": everywhere, "default": "lab"}))
+    log = {"level": "info", "file": str(LIBRARY_LOG)} if server.fast else {}
+    rules.write_text(json.dumps({"upstreams": upstreams, "rules": everywhere, "default": "lab", "log": log}))
     return [str(build / "socksify"), "-c", str(rules), "--"]
 
 
