@@ -14,6 +14,7 @@
 namespace socksify::sys::log {
 
 using detail::threshold;
+using detail::unread;
 
 namespace {
 
@@ -28,9 +29,13 @@ Level level_of(std::string_view name) noexcept {
     return Level::error;
 }
 
+/// Several threads may come here at once: the first one's is the file.
 void open_file(const char* path) noexcept {
     const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
-    if (fd >= 0) file.store(make_internal(fd));
+    if (fd < 0) return;
+    const int own = make_internal(fd);
+    int none = -1;
+    if (!file.compare_exchange_strong(none, own)) close_internal(own);
 }
 
 bool stderr_is_for_people() noexcept {
@@ -49,8 +54,9 @@ unsigned char detail::read_environment() noexcept {
     const char* wanted = secure_getenv(level_variable);
     const auto level = static_cast<unsigned char>(wanted != nullptr ? level_of(wanted) : Level::error);
     if (const char* path = secure_getenv(file_variable); path != nullptr && level > 0) open_file(path);
-    threshold.store(level);
-    return level;
+    // Another thread may have been here, and read the rules' "log" since.
+    auto before = unread;
+    return threshold.compare_exchange_strong(before, level) ? level : before;
 }
 
 void set_defaults(Level level, const char* path) noexcept {

@@ -222,11 +222,12 @@ const Rules& detail::find_own_rules() {
         log::line(log::Level::error, "%s", mine->problems.front().c_str());
         return *mine.release();
     }
+    // Before other threads go by the rules: what they do is to be told, too.
+    static_assert(static_cast<int>(log::Level::trace) == static_cast<int>(policy::LogLevel::trace));
+    log::set_defaults(static_cast<log::Level>(mine->config.log.level), mine->config.log.file.c_str());
     if (!published_rules.compare_exchange_strong(none, mine.get())) return *none; // another thread was faster
     const auto& first = *mine.release();
     prepare_for_cancellation();
-    static_assert(static_cast<int>(log::Level::trace) == static_cast<int>(policy::LogLevel::trace));
-    log::set_defaults(static_cast<log::Level>(first.config.log.level), first.config.log.file.c_str());
     if (!first.usable)
         log::line(log::Level::error, "%s%s", first.problems.front().c_str(),
                   first.problems.size() > 1 ? " (and more: socksifyctl check)" : "");
