@@ -47,6 +47,8 @@ int Agreement::make() {
     return 0;
 }
 
+constexpr int words_before_name = 5;
+
 // Words, and the proxy's name, which may be several. `wanted` is no name: the rules have seen to that.
 std::string Agreement::terms() const {
     std::string terms = std::to_string(domain_);
@@ -59,6 +61,16 @@ std::string Agreement::terms() const {
     return terms;
 }
 
+std::optional<std::size_t> Agreement::upstream_of(const sys::Listener& listener) noexcept {
+    std::string_view name = listener.terms();
+    for (int i = 0; i < words_before_name; ++i) sys::inherited::take(name, ' ');
+    const auto& upstreams = sys::rules().config.upstreams;
+    const auto found = std::find_if(upstreams.begin(), upstreams.end(),
+                                    [name](const auto& upstream) { return upstream.name == name; });
+    if (found == upstreams.end()) return {};
+    return static_cast<std::size_t>(found - upstreams.begin());
+}
+
 std::unique_ptr<Agreement> Agreement::anew(std::shared_ptr<sys::Listener> listener) {
     using sys::inherited::take, sys::inherited::number;
     std::string_view terms = listener->terms();
@@ -66,13 +78,10 @@ std::unique_ptr<Agreement> Agreement::anew(std::shared_ptr<sys::Listener> listen
     const auto wanted = Endpoint::parse(take(terms, ' '));
     const auto told = Host::parse(take(terms, ' '));
     const bool one_peer = take(terms, ' ') == "1", both_families = take(terms, ' ') == "1";
-    const auto& upstreams = sys::rules().config.upstreams;
-    const auto proxy = std::find_if(upstreams.begin(), upstreams.end(),
-                                    [terms](const auto& upstream) { return upstream.name == terms; });
-    if (!wanted || proxy == upstreams.end()) return {};
-    const auto upstream = static_cast<std::size_t>(proxy - upstreams.begin());
+    const auto upstream = upstream_of(*listener);
+    if (!wanted || !upstream) return {};
     auto agreement =
-        std::make_unique<Agreement>(domain, ListenWish{{upstream}, *wanted, told, one_peer, both_families});
+        std::make_unique<Agreement>(domain, ListenWish{{*upstream}, *wanted, told, one_peer, both_families});
     agreement->listener_ = std::move(listener);
     agreement->stage_ = Stage::pausing;
     return agreement;

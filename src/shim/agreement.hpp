@@ -42,6 +42,8 @@ public:
     int make();
     /// What has been agreed, for an agreement that takes this one's place: see `anew`.
     [[nodiscard]] std::string terms() const;
+    /// The proxy that they name; nothing if the rules of this program don't have it.
+    static std::optional<std::size_t> upstream_of(const sys::Listener& listener) noexcept;
     /// In place of make() and serve(): on the terms of `listener`, the worker is to ask. Null if there is no
     /// such proxy in the rules.
     static std::unique_ptr<Agreement> anew(std::shared_ptr<sys::Listener> listener);

@@ -73,6 +73,7 @@ void stand_by(const std::shared_ptr<sys::Listener>& listener) noexcept {
     if (!listener->begins_to_stand_by()) return;
     const sys::KeepErrno keep;
     const sys::SignalsHeld held;
+    static_cast<void>(sys::rules()); // as long as they are found: nginx writes its title over the environment
     try {
         std::unique_ptr<sys::worker::Task> heir = std::make_unique<Heir>(listener);
         sys::worker::post(heir);

@@ -248,7 +248,8 @@ Verdict<> listen(int fd, int backlog) {
         if (!use) return Verdict<>::fail(errno);
     }
     const auto& listener = use->listener();
-    const auto entry = entry_for(fd, Socket::State::listening, kind->domain, {});
+    const auto entry =
+        entry_for(fd, Socket::State::listening, kind->domain, given->port != 0 ? *address : sys::Address{});
     entry.unseen().listener = use;
     listener->set_backlog(patience(backlog));
     const auto fail = [&] {
@@ -273,7 +274,12 @@ Verdict<> listen(int fd, int backlog) {
 
 sys::Address listening_address(int fd, const Socket& socket) {
     const sys::SignalsHeld held;
-    if (socket.state == Socket::State::listening) stand_by(socket.listener->listener());
+    if (socket.state == Socket::State::listening) {
+        const auto& listener = socket.listener->listener();
+        stand_by(listener);
+        // By the address the next program knows which of its listeners it has inherited (nginx, unicorn).
+        if (listener->is_inherited() && socket.local.size != 0) return socket.local;
+    }
     if (socket.listener) return socket.listener->listener()->local();
     if (const auto given = sys::to_endpoint(socket.local.get(), socket.local.size)) {
         const auto way = way_of(fd, socket.domain, *given);
@@ -316,6 +322,8 @@ int admit(const Listener& listener, int taken, sys::Address& from) {
         const auto cookie = sys::cookie_of(arrival.fd);
         const sys::SocketRef entry(Socket::State::connected, cookie, arrival.peer, from.family());
         entry.unseen().local = listener.local();
+        // For a listener that follows this connection, as an FTP server's for data does.
+        entry.unseen().upstream = Agreement::upstream_of(listener).value_or(Socket::no_upstream);
         entry.unseen().over_unix = sys::is_unix(arrival.fd);
         admitted = admitted && sys::replace_description(arrival.fd, taken);
         if (admitted) sys::fds::put(taken, entry);

@@ -4,7 +4,8 @@
 //
 //   1. a rule that speaks of listeners ("operation": "bind") decides; on loopback, "loopback" does
 //   2. one that follows a proxied connection goes to the same proxy: it is bound to that connection's own
-//      address, or, beside an FTP control connection, to any address and port (active FTP, RFC 959 §3.2)
+//      address (a server's for data, by PASV), or, beside an FTP control connection, to any address and port
+//      (active FTP, RFC 959 §3.2)
 //   3. `socksify --listen` sends all others, as the rules and the default have it
 //   4. it stays on this machine's own addresses
 //

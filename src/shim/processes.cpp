@@ -118,10 +118,16 @@ private:
     char* end_;
 };
 
-/// What the rules need beside their own place: the variables that hold passwords.
+/// What the rules need: their own place, or the proxy's, and the variables that hold passwords.
 void add_what_rules_need(ListWriter& to) {
     const auto& rules = sys::rules();
     if (!rules.file.empty() && !to.has(config)) to.add(config, rules.file);
+    // A program that writes its title over its environment (nginx) leaves nothing to find the proxy by.
+    constexpr std::array<std::string_view, 3> urls{"SOCKSIFY_PROXY=", "ALL_PROXY=", "all_proxy="};
+    if (!rules.url.empty() &&
+        std::none_of(urls.begin(), urls.end(), [&](auto variable) { return to.has(variable); }))
+        to.add(urls[0], rules.url);
+    if (rules.listen && !to.has("SOCKSIFY_LISTEN=")) to.add("SOCKSIFY_LISTEN=", "1");
     for (const auto& upstream : rules.config.upstreams) {
         const auto& variable = upstream.password_source.environment;
         if (!variable.empty() && !to.has(variable + "=")) to.add(variable + "=", upstream.password);

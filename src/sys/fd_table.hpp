@@ -43,7 +43,8 @@ struct Socket {
     int domain = 0;                 ///< AF_INET or AF_INET6, as the program made the socket
     bool over_unix = false;         ///< of `connected`: the description is an AF_UNIX stream to the proxy
     std::shared_ptr<Parked> parked; ///< of `parked` and `failed`; set before the entry is put into the table
-    /// What the other side of the proxy knows it by, where the proxy has told; else of size 0.
+    /// What the other side of the proxy knows it by, where the proxy has told; of `listening`, what it is
+    /// bound to, where the program has asked for that port; else of size 0.
     Address local{};
     std::size_t upstream = no_upstream; ///< of `connected`: which proxy, where that is known
     std::shared_ptr<const ListenerUse>

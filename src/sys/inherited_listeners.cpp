@@ -24,6 +24,7 @@ std::string record_of(int fd, const Socket& socket) {
     for (const int one : {memory, in, out}) add(std::to_string(one));
     add(std::to_string(listener.backlog()));
     add(inherited::text_of(listener.local()));
+    add(inherited::text_of(socket.local));
     add(listener.terms());
     return record;
 }
@@ -37,7 +38,7 @@ std::shared_ptr<const ListenerUse> known(const Listener::Descriptors& descriptor
 
 /// One number of the program that this one was.
 void adopt(std::string_view record) {
-    std::array<std::string_view, 9> fields;
+    std::array<std::string_view, 10> fields;
     for (auto& field : fields) field = take(record, between_fields);
     const int fd = number<int>(fields[0]), domain = number<int>(fields[2]);
     const auto cookie = number<std::uint64_t>(fields[1]);
@@ -47,13 +48,14 @@ void adopt(std::string_view record) {
                                             number<int>(fields[5])};
     auto use = known(descriptors);
     if (!use) {
-        auto listener = Listener::adopt(descriptors, *local, std::string(fields[8]));
+        auto listener = Listener::adopt(descriptors, *local, std::string(fields[9]));
         if (!listener || !listener->open_door(fd)) return;
         listener->set_backlog(number<int>(fields[6]));
         use = std::make_shared<const ListenerUse>(std::move(listener));
     }
     const SocketRef entry(Socket::State::listening, cookie, Address{}, domain);
     entry.unseen().listener = use;
+    if (const auto bound = inherited::address(fields[8], domain)) entry.unseen().local = *bound;
     // posix_spawn() may have made others of it.
     for (const int one : {fd, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
         if (cookie_of(one) == cookie) fds::put(one, entry);

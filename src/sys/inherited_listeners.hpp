@@ -4,7 +4,7 @@
 // Queue and marks (listener.hpp) are inherited with the socket, and the next program accepts what comes
 // there as a child of fork() does. What is known goes along in a variable of the environment, for each
 // number: its cookie, by which the next program believes it, the Listener's descriptors, where the proxy
-// listens, and on what terms. Who has the agreement with the proxy is in the shared memory. A process that
+// listens, what the socket is bound to, and the terms of the agreement. Who has the agreement with the proxy is in the shared memory. A process that
 // has it, and becomes another program, loses it; it is the first to take it over (shim/heir.hpp).
 #pragma once
 

@@ -86,6 +86,7 @@ std::shared_ptr<Listener> Listener::adopt(const Descriptors& descriptors, const 
         real::fcntl(fd, F_SETFD, FD_CLOEXEC);
         fd_marks.set(fd, FdMarks::internal);
     }
+    listener->is_inherited_ = true;
     listener->memory_ = memory;
     listener->queue_[0] = in;
     listener->queue_[1] = out;

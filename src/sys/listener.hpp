@@ -67,6 +67,8 @@ public:
 
     [[nodiscard]] const Address& local() const noexcept { return local_; }
     [[nodiscard]] const std::string& terms() const noexcept { return terms_; }
+    /// From the program before, by exec.
+    [[nodiscard]] bool is_inherited() const noexcept { return is_inherited_; }
 
     /// The process that has the agreement with the proxy.
     [[nodiscard]] pid_t owner() const noexcept { return shared_->owner.load(); }
@@ -129,6 +131,7 @@ private:
     std::atomic<int> most_{1};
     Shared* shared_ = nullptr; // with children
     int memory_ = -1;          // where that is
+    bool is_inherited_ = false;
     int queue_[2] = {-1, -1};
     std::atomic<pid_t> stands_by_{-1}; // the process that does, for a child has a copy
     unsigned forks_before_ = 0;

@@ -171,7 +171,11 @@ Rules read_rules_file(const std::string& path) {
 
 Rules rules_from_url(const std::string& url, const std::string& source) {
     auto config = policy::config_from_url(url);
-    if (config) return usable(std::move(*config), source);
+    if (config) {
+        auto rules = usable(std::move(*config), source);
+        rules.url = url;
+        return rules;
+    }
     return refuse_everything(source, {config.error().text(source)}, policy::Loopback::block);
 }
 

@@ -12,6 +12,7 @@ namespace socksify::sys {
 struct Rules {
     policy::Config config;
     std::string source; ///< the file, or the variable that held a URL; for people
+    std::string url;    ///< of the proxy, if they were made from that; else empty
     std::string file; ///< absolute path of the file that they were read from, or should have been; else empty
     std::string program; ///< absolute path of the running executable; empty if it can't be told
     bool listen = false; ///< $SOCKSIFY_LISTEN is 1: listeners too go where connections would

@@ -25,6 +25,7 @@ SCENARIOS = (
     ("three children", "forked"),
     ("the process that has called listen() ends", "inherited"),
     ("a peer's connection after exec", "executes"),
+    ("beside a peer, at that connection's own address", "beside_a_peer"),
     ("the process becomes another program", "becomes"),
     ("the process becomes another program, and a peer waits", "becomes_with_a_peer"),
     ("other programs have it for a while", "lends"),
@@ -48,6 +49,10 @@ def refused(name: str, code: int, errno: str) -> Case:
 
 
 LISTS_LISTEN = fdl(plus=((0x04, 0xA1, b"\x01"), (0x04, 0xA2, b"\x01"), (0x80, 0x00, b"socksify")))
+WITHOUT_IPV6 = fdl(without=((0x02, 0x04),), plus=((0x04, 0xA1, b"\x01"), (0x04, 0xA2, b"\x01"), (0x80, 0x00, b"socksify")))
+LISTS_BIND = fdl(plus=((0x04, 0x02, b"\x01\x02"),))
+LISTS_BOTH = fdl(plus=((0x04, 0x02, b"\x01\x02"), (0x04, 0xA1, b"\x01"), (0x04, 0xA2, b"\x01"), (0x80, 0x00, b"socksify")))
+UNASKED = Script(at={Stage.REQUEST: send(rep(2))})
 ASKS = "offers 00; features, held, for 0.0.0.0:0; command a1 0.0.0.0:4711 with flag 01"
 ASKS_AGAIN = ASKS.replace("features, held, for 0.0.0.0:0; ", "")
 NUMBER = bytes((1, 2, 3, 4))
@@ -80,6 +85,16 @@ def agreed(name: str, scenario: str, deeds: tuple, says: str, sees: tuple[str, .
     )
 
 
+async def tells_bind_from_listen(connection) -> None:
+    match connection.command:
+        case 0x02:
+            await connection.send(rep(0xA0))
+        case 0xA1:
+            await connection.send(rep(2))
+        case _:
+            await connection.answer_honestly()
+
+
 def noted(name: str, *deeds, sees: tuple[str, ...]) -> Case:
     """A listener that nobody comes to: what the proxy says to LISTEN, and to what follows."""
     return agreed(name, "patient", deeds, "0\nlisten = 0\naccept = -1 EAGAIN", sees, LISTS_LISTEN)
@@ -107,7 +122,40 @@ CASES = [
         for way, upstream, port in (("BIND", {}, 4713), ("LISTEN", BY_LISTEN, 4714))
     ),
     Case("listening / a thread whose cancellation is pending", "listening cancelled 4711", environment=LISTEN),
-    Case("listening / no rule speaks of it", "listening local 4711"),
+    # Asked, that proxy would say no.
+    Case("listening / no rule speaks of it", "listening local 4711", proxies=(UNASKED,)),
+    *(
+        Case(f"listening / at {where}, which is this machine's", f"listening at {where}", proxies=(UNASKED,), environment=LISTEN)
+        for where in ("127.0.0.1:4711", "127.1.2.3:0", "[::1]:4711", "[::ffff:127.0.0.1]:0")
+    ),
+    Case(
+        "listening / a filter on it is not the program's to remove",
+        f"listening filtered {CALLER}",
+        says="bind = 0\nlisten = 0\nSO_DETACH_FILTER = -1 EPERM",
+    ),
+    *(
+        Case(
+            f"listening / for both families, {name}",
+            "listening at [::]:4711",
+            proxies=(Script(at={Stage.FEATURES: list_features(features), Stage.REQUEST: send(rep(0xA0))}),),
+            upstream=BY_LISTEN,
+            environment=LISTEN,
+            says="bind = 0\nlisten = -1 EADDRINUSE",
+            sees=(f"offers 00; features, held, for 0.0.0.0:0; command {command}",),
+        )
+        for name, features, command in (
+            ("by LISTEN", LISTS_LISTEN, "a1 [::]:4711 with flag 01"),
+            ("by LISTEN without IPv6", WITHOUT_IPV6, "a1 0.0.0.0:4711 with flag 01"),
+            ("by BIND", LISTS_BIND, "02 0.0.0.0:4711"),
+        )
+    ),
+    Case(
+        "listening / for one peer, by BIND where there is LISTEN, too",
+        f"listening refused_beside {CALLER}",
+        proxies=(Script(at={Stage.FEATURES: list_features(LISTS_BOTH), Stage.REQUEST: tells_bind_from_listen}),),
+        upstream=BY_LISTEN,
+        says="bind = 0\nlisten = -1 EADDRINUSE",
+    ),
     *(
         Case(
             f"listening / {name}",

@@ -41,6 +41,8 @@ public:
         if (backlog > 0) told("listen", listen(listener, backlog));
     }
 
+    /// With another listener.
+    [[nodiscard]] Scene beside(int fd) const { return {fd, control_}; }
     /// What another program had.
     Scene(int fd, int control) : listener(fd), control_(control) {}
 
@@ -130,6 +132,44 @@ void early(const Arguments& words) {
     char octets[16] = {};
     told("read", read(fd, octets, sizeof octets));
     say("'%s'", octets);
+}
+
+/// As an FTP server does in passive mode: a listener beside the connection that has come, at its own address.
+void beside_a_peer(const Arguments& words) {
+    Scene scene(words[0]);
+    scene.call("visit");
+    const int fd = told_fd("accept", accept(scene.listener, nullptr, nullptr));
+    auto here = name_of(fd, getsockname);
+    reinterpret_cast<sockaddr_in*>(here.get())->sin_port = 0; // the same place in both families
+    Scene beside = scene.beside(tcp_socket(here.family()));
+    told("bind", bind(beside.listener, here.get(), here.size));
+    told("listen", listen(beside.listener, 4));
+    const auto who = beside.call("visit");
+    observe_echo(accept_and_tell(beside.listener, who[0]));
+}
+
+/// A listener at ADDRESS, and no more.
+void at(const Arguments& words) {
+    const auto where = address_of(words[0]);
+    const int listener = tcp_socket(where.family());
+    const int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    told("bind", bind(listener, where.get(), where.size));
+    told("listen", listen(listener, 4));
+}
+
+/// Beside a connection to CALLER.
+void refused_beside(const Arguments& words) {
+    const Scene scene(words[0]);
+    static_cast<void>(scene);
+}
+
+/// The program takes no part in who may come.
+void filtered(const Arguments& words) {
+    Scene scene(words[0]);
+    const int ignored = 0;
+    told("SO_DETACH_FILTER",
+         setsockopt(scene.listener, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof ignored));
 }
 
 /// Another program has the peer's connection, as number FD, and says whether it is PEER's.
@@ -509,19 +549,36 @@ void arguments(const Arguments& words) {
 }
 
 constexpr Scenario scenarios[] = {
-    {"blocking", blocking, 1},   {"early", early, 1},
-    {"leaves", leaves, 1},       {"nonblocking", nonblocking, 1},
-    {"edges", edges, 1},         {"options", options, 1},
-    {"threads", threads, 1},     {"forked", forked, 1},
-    {"closing", closing, 1},     {"local", local, 1},
-    {"arguments", arguments, 1}, {"patient", patient, 1},
-    {"executes", executes, 1},   {"executed", executed, 2},
-    {"inherited", inherited, 1}, {"same_port", same_port, 2},
-    {"goes_on", goes_on, 2},     {"takes", takes, 2},
-    {"becomes", becomes, 1},     {"becomes_with_a_peer", becomes_with_a_peer, 1},
-    {"lends", lends, 1},         {"gives_away", gives_away, 1},
-    {"survives", survives, 2},   {"ends", ends, 1},
-    {"lacks", lacks, 2},         {"keeps", keeps, 1},
+    {"blocking", blocking, 1},
+    {"early", early, 1},
+    {"leaves", leaves, 1},
+    {"nonblocking", nonblocking, 1},
+    {"edges", edges, 1},
+    {"options", options, 1},
+    {"threads", threads, 1},
+    {"forked", forked, 1},
+    {"closing", closing, 1},
+    {"local", local, 1},
+    {"arguments", arguments, 1},
+    {"patient", patient, 1},
+    {"executes", executes, 1},
+    {"executed", executed, 2},
+    {"inherited", inherited, 1},
+    {"same_port", same_port, 2},
+    {"goes_on", goes_on, 2},
+    {"takes", takes, 2},
+    {"becomes", becomes, 1},
+    {"becomes_with_a_peer", becomes_with_a_peer, 1},
+    {"lends", lends, 1},
+    {"gives_away", gives_away, 1},
+    {"survives", survives, 2},
+    {"ends", ends, 1},
+    {"at", at, 1},
+    {"refused_beside", refused_beside, 1},
+    {"filtered", filtered, 1},
+    {"beside_a_peer", beside_a_peer, 1},
+    {"lacks", lacks, 2},
+    {"keeps", keeps, 1},
     {"cancelled", cancelled, 1},
 };
 

@@ -186,8 +186,6 @@ REVERSE_PROXY = (
 )
 
 
-
-
 def visited(how: str, many: int, port: int, path: str, host: str = PROXY_FAR_SIDE.v4, uses: str = "bind") -> dict:
     """Of a server on `port`: that so many visitors on `far` are served, who go to the proxy's address `host`."""
     return {
@@ -226,6 +224,38 @@ def servers() -> list["Client"]:
             f"sh -c '{hello} exec {PYTHON} -m http.server -d www -b :: 8079'",
             **visited("in-a-row", 3, 8079, "/hello", PROXY_FAR_SIDE.v6, "bind both-families"),
         )
+    ]
+
+
+def further_servers() -> list["Client"]:
+    """Servers of other kinds, and those that get their socket from another program."""
+    at = PROXY_FAR_SIDE.v4
+    nginx = "$(command -v nginx)"  # it starts the next one by this word
+    replaced = (
+        f"sed \"s/PORT/8111/; s/hello/old/\" {SCRIPTS}/daemon.conf >conf; {nginx} -e stderr -p {CASE} -c {CASE}/conf;"
+        " sed -i s/old/hello/ conf; until [ -s nginx.pid ]; do sleep .05; done; old=$(cat nginx.pid); kill -USR2 $old;"
+        " until [ -s nginx.pid.oldbin ] && [ -s nginx.pid ]; do sleep .05; done; kill -QUIT $old;"
+        " while kill -0 $old 2>&-; do sleep .05; done; touch ready; sleep 60"
+    )
+    when_ready = f"until [ -e {CASE}/ready ]; do sleep .05; done; exec"
+    redis = f"until redis-cli -h {at} -p 8114 ping; do sleep .1; done; redis-benchmark -h {at} -p 8114 -c 20 -n 400 -t set -q"
+
+    def at_once(port: int, path: str = "", **settings) -> dict:
+        return {**visited("at-once", 20, port, path), **settings}
+
+    return [
+        Client("listens, nginx that replaces itself", f"sh -c '{replaced}'",
+               **at_once(8111, visited_by=f"sh -c '{when_ready} {PYTHON} {SCRIPTS}/visitors.py at-once 20 {at} 8111 /'")),
+        Client("listens, a supervisor for its servers",
+               f"{PYTHON} {SCRIPTS}/supervisor.py 8112 {PYTHON} {SCRIPTS}/by_fd.py", **at_once(8112)),
+        Client("listens, systemd-socket-activate for a server",
+               f"systemd-socket-activate -l 0.0.0.0:8113 {PYTHON} {SCRIPTS}/by_fd.py 3", **visited("in-a-row", 5, 8113, "")),  # who comes as it becomes the server may be lost
+        Client("listens, redis-server", "redis-server --port 8114 --bind 0.0.0.0 --protected-mode no --save ''",
+               **at_once(8114, visited_by=f"sh -c '{redis}'", check=says("requests per second"), takes="redis-cli")),
+        Client("listens, socat, a program for each peer", "socat TCP-LISTEN:8115,fork,reuseaddr,backlog=50 EXEC:/bin/cat",
+               **at_once(8115)),
+        Client("listens, php -S", "sh -c 'echo hello >hello.html; exec php -S 0.0.0.0:8116'",
+               **at_once(8116, "/hello.html", takes="php")),
     ]
 
 
@@ -439,6 +469,7 @@ CLIENTS = [
     Client("ping -6", f"ping -6 -c1 -W1 {V6}", fails, uses="capabilities"),
     # Servers, which listen at the proxy
     *servers(),
+    *further_servers(),
     # A name is answered without a question to anybody, also where a program puts it to a name server by itself.
     Client("getent", "getent ahosts web.far.test", says(POOL), answered_here=True),
     Client("dig", "dig +short +tries=1 +time=1 web.far.test", says(POOL), answered_here=True),
