@@ -238,7 +238,6 @@ def further_servers() -> list["Client"]:
         " while kill -0 $old 2>&-; do sleep .05; done; touch ready; sleep 60"
     )
     when_ready = f"until [ -e {CASE}/ready ]; do sleep .05; done; exec"
-    redis = f"until redis-cli -h {at} -p 8114 ping; do sleep .1; done; redis-benchmark -h {at} -p 8114 -c 20 -n 400 -t set -q"
 
     def at_once(port: int, path: str = "", **settings) -> dict:
         return {**visited("at-once", 20, port, path), **settings}
@@ -250,8 +249,6 @@ def further_servers() -> list["Client"]:
                f"{PYTHON} {SCRIPTS}/supervisor.py 8112 {PYTHON} {SCRIPTS}/by_fd.py", **at_once(8112)),
         Client("listens, systemd-socket-activate for a server",
                f"systemd-socket-activate -l 0.0.0.0:8113 {PYTHON} {SCRIPTS}/by_fd.py 3", **visited("in-a-row", 5, 8113, "")),  # who comes as it becomes the server may be lost
-        Client("listens, redis-server", "redis-server --port 8114 --bind 0.0.0.0 --protected-mode no --save ''",
-               **at_once(8114, visited_by=f"sh -c '{redis}'", check=says("requests per second"), takes="redis-cli")),
         Client("listens, socat, a program for each peer", "socat TCP-LISTEN:8115,fork,reuseaddr,backlog=50 EXEC:/bin/cat",
                **at_once(8115)),
         Client("listens, php -S", "sh -c 'echo hello >hello.html; exec php -S 0.0.0.0:8116'",
