@@ -21,56 +21,9 @@ SOCKSIFY_SPARSE(3) constinit std::array<Datagram*, FdMarks::capacity> slots{};
 
 } // namespace
 
-struct DatagramTable {
-    Mutex mutex{LockRank::datagrams};
-    Datagram* free = nullptr;            // under mutex
-    std::atomic<Datagram*> all{nullptr}; // ever made; written under mutex
-
-    std::atomic_ref<Datagram*> slot(int fd) noexcept {
-        return std::atomic_ref(slots[static_cast<std::size_t>(fd)]);
-    }
-    Datagram* take() {
-        {
-            const std::lock_guard lock(mutex);
-            if (auto* one = free; one != nullptr) {
-                free = one->next_free_;
-                return one;
-            }
-        }
-        auto* made = new Datagram;
-        at_fork_in_child(renew_in_child);
-        const std::lock_guard lock(mutex);
-        made->next_made_ = all.load();
-        all.store(made);
-        return made;
-    }
-    /// Locks that other threads of the parent may have held, and associations that its worker gets for it
-    /// alone.
-    static void renew_in_child();
-    void put_back(Datagram* one) noexcept {
-        one->empty();
-        const std::lock_guard lock(mutex);
-        one->next_free_ = free;
-        free = one;
-    }
-    void drop(Datagram* one) noexcept {
-        if (one->users_.fetch_sub(1) == 1 && one->alive_.exchange(false)) put_back(one);
-    }
-    Datagram* acquire(int fd) noexcept {
-        const auto place = slot(fd);
-        for (;;) {
-            auto* one = place.load();
-            if (one == nullptr) return nullptr;
-            one->users_.fetch_add(1);
-            if (place.load() == one) return one;
-            drop(one); // it went meanwhile, and may be another's by now
-        }
-    }
-};
-
 namespace {
 
-constinit DatagramTable table{};
+constinit SlotTable<Datagram, slots> table{};
 
 std::size_t bucket_of(const Address& address, std::size_t buckets) noexcept {
     const auto* octets = reinterpret_cast<const unsigned char*>(&address.storage);
@@ -81,21 +34,19 @@ std::size_t bucket_of(const Address& address, std::size_t buckets) noexcept {
 
 } // namespace
 
-void DatagramTable::renew_in_child() {
-    for (auto* one = table.all.load(); one != nullptr; one = one->next_made_) {
-        one->mutex.renew_in_child();
-        one->is_watched.store(false);
-        if (one->control) one->control->is_watched.store(false);
-        if (one->stage.load() != Datagram::Stage::under_way) continue;
-        // It is the parent's alone: so are its connection, and the worker's number and count.
-        one->stage.store(Datagram::Stage::none);
-        one->queue.clear();
-        if (one->control) one->control->close();
-        one->control.reset();
-        const int carried = one->carried.exchange(-1);
-        close_internal(carried);
-        if (carried >= 0) one->users_.fetch_sub(1);
-    }
+void Datagram::renew_in_child() noexcept {
+    mutex.renew_in_child();
+    is_watched.store(false);
+    if (control) control->is_watched.store(false);
+    if (stage.load() != Stage::under_way) return;
+    // It is the parent's alone: so are its connection, and the worker's number and count.
+    stage.store(Stage::none);
+    queue.clear();
+    if (control) control->close();
+    control.reset();
+    const int its_number = carried.exchange(-1);
+    close_internal(its_number);
+    if (its_number >= 0) table.drop(this);
 }
 
 const Way* Datagram::find_way(const Address& to) const noexcept {
@@ -203,7 +154,7 @@ DatagramRef::~DatagramRef() {
 }
 
 DatagramRef DatagramRef::share() const noexcept {
-    if (datagram_ != nullptr) datagram_->users_.fetch_add(1);
+    if (datagram_ != nullptr) datagram_->share();
     return DatagramRef(datagram_);
 }
 
@@ -220,9 +171,9 @@ DatagramRef find_true_datagram(int fd) noexcept {
 }
 
 DatagramRef still_alive(Datagram* datagram) noexcept {
-    datagram->users_.fetch_add(1);
+    datagram->share();
     DatagramRef counted(datagram);
-    return datagram->alive_.load() ? std::move(counted) : DatagramRef{};
+    return datagram->is_alive() ? std::move(counted) : DatagramRef{};
 }
 
 int duplicate_of(const Datagram& datagram) noexcept {
@@ -241,7 +192,7 @@ int duplicate_of(const Datagram& datagram) noexcept {
 }
 
 void for_each_number(const Datagram& datagram, const std::function<void(int)>& visit) {
-    const auto refers = [&](int fd) { return fd >= 0 && table.slot(fd).load() == &datagram; };
+    const auto refers = [&](int fd) { return fd >= 0 && table.peek(fd) == &datagram; };
     const int first = datagram.number.load();
     if (refers(first)) visit(first);
     fd_marks.for_each_shared([&](int fd) {
@@ -250,34 +201,26 @@ void for_each_number(const Datagram& datagram, const std::function<void(int)>& v
 }
 
 void for_each_datagram(const std::function<void(int, Datagram&)>& visit) {
-    auto* const first = table.all.load(std::memory_order_acquire); // most programs have none
-    for (auto* one = first; one != nullptr; one = one->next_made_) {
-        const auto datagram = still_alive(one);
+    table.for_each_made([&](Datagram& one) {
+        const auto datagram = still_alive(&one);
         if (datagram) for_each_number(*datagram, [&](int fd) { visit(fd, *datagram); });
-    }
+    });
 }
 
 DatagramRef make_datagram(int fd, int domain) {
     if (auto known = find_datagram(fd)) return known;
     if (fd < 0 || fd >= FdMarks::capacity) throw std::bad_alloc(); // never seen: its hooks would not find it
-    auto* fresh = table.take();
-    fresh->domain = domain;
-    fresh->cookie = cookie_of(fd);
-    fresh->number.store(fd);
-    // Counted first: a reader that was late with the last one's end must not find that it was the last user.
-    fresh->users_.fetch_add(2); // the slot's, and the caller's
-    fresh->alive_.store(true);
-    Datagram* none = nullptr;
-    if (!table.slot(fd).compare_exchange_strong(none, fresh)) { // another thread was faster
-        table.drop(fresh);
-        table.drop(fresh);
-        return find_datagram(fd);
-    }
+    at_fork_in_child([] { table.for_each_made([](Datagram& datagram) { datagram.renew_in_child(); }); });
+    DatagramRef made(&table.take());
+    made->domain = domain;
+    made->cookie = cookie_of(fd);
+    made->number.store(fd);
+    made->come_alive();
+    if (!table.put_first(fd, *made)) return find_datagram(fd); // another thread was faster
     fd_marks.set(fd, FdMarks::datagram);
-    DatagramRef made(fresh);
     if (!fd_marks.has(fd, FdMarks::shared)) return made;
     fd_marks.for_each_shared([&](int other) { // numbers that it got before there was anything to know
-        if (other != fd && cookie_of(other) == fresh->cookie) copy_datagram(fd, other);
+        if (other != fd && cookie_of(other) == made->cookie) copy_datagram(fd, other);
     });
     return made;
 }
@@ -285,7 +228,7 @@ DatagramRef make_datagram(int fd, int domain) {
 void forget_datagram(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::datagram)) return;
     fd_marks.clear(fd, FdMarks::datagram);
-    auto* one = table.slot(fd).exchange(nullptr);
+    auto* one = table.remove(fd);
     if (one == nullptr) return;
     if (fd_marks.has(fd, FdMarks::shared)) { // those that are left may all be closed on exec
         const KeepErrno keep;
@@ -298,8 +241,7 @@ void forget_datagram(int fd) noexcept {
 void copy_datagram(int from, int to) noexcept {
     auto one = find_datagram(from);
     if (!one || to < 0 || to >= FdMarks::capacity) return;
-    one->users_.fetch_add(1);
-    if (auto* before = table.slot(to).exchange(&*one)) table.drop(before);
+    table.put(to, &*one);
     fd_marks.set(to, FdMarks::datagram);
 }
 

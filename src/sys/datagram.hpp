@@ -20,6 +20,7 @@
 #include "socksify/datagram.hpp"
 #include "sys/address.hpp"
 #include "sys/mutex.hpp"
+#include "sys/slot_table.hpp"
 
 #include <algorithm>
 #include <array>
@@ -74,13 +75,9 @@ struct Control {
     std::atomic<bool> is_unwanted{false};
 };
 
-class Datagram {
+class Datagram : public SlotEntry<Datagram> {
 public:
     enum class Stage : std::uint8_t { none, under_way, ready };
-
-    Datagram() = default;
-    Datagram(const Datagram&) = delete;
-    Datagram& operator=(const Datagram&) = delete;
 
     /// Null if none is known.
     [[nodiscard]] const Way* find_way(const Address& to) const noexcept;
@@ -129,15 +126,13 @@ public:
     /// Under `mutex`: the association is over, and the next datagram begins a new one.
     void end_association() noexcept;
 
-private:
-    friend class DatagramRef;
-    friend struct DatagramTable;
-    friend class DatagramRef make_datagram(int fd, int domain);
-    friend class DatagramRef still_alive(Datagram* datagram) noexcept;
-    friend void for_each_datagram(const std::function<void(int, Datagram&)>& visit);
-    friend void copy_datagram(int from, int to) noexcept;
+    /// For the table: nothing is known any more.
     void empty() noexcept;
+    /// Locks that other threads of the parent may have held, and an association that its worker gets for it
+    /// alone.
+    void renew_in_child() noexcept;
 
+private:
     static constexpr std::size_t buckets = 16;
     static constexpr std::size_t most_ways = 4096;
     static constexpr std::size_t most_sources = 1024;
@@ -147,10 +142,6 @@ private:
     std::vector<std::unique_ptr<const Source>> sources_; ///< all of them, once used; under `mutex`
     std::vector<std::unique_ptr<const Association>>
         associations_; ///< also those that are over: somebody may use one
-    std::atomic<unsigned> users_{0};
-    std::atomic<bool> alive_{false};
-    Datagram* next_free_ = nullptr;
-    Datagram* next_made_ = nullptr;
 
 public:
     /// Under `mutex`. Throws std::bad_alloc; then nothing has changed.

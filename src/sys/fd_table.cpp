@@ -5,7 +5,6 @@
 #include "sys/listener.hpp"
 #include "sys/mutex.hpp"
 #include "sys/real.hpp"
-#include "sys/signals_held.hpp"
 #include "sys/sparse.hpp"
 #include "sys/unanswered.hpp"
 
@@ -31,71 +30,25 @@ SOCKSIFY_SPARSE(2) constinit std::array<Socket*, FdMarks::capacity> slots{};
 
 } // namespace
 
-struct SocketTable {
-    static constexpr std::size_t chunk_size = 4;
-
-    std::atomic<int> end{0}; ///< above each number that there has ever been a socket for
-    Mutex mutex{LockRank::descriptors};
-    Socket* free = nullptr; // under mutex
-
-    std::atomic_ref<Socket*> slot(int fd) noexcept {
-        return std::atomic_ref(slots[static_cast<std::size_t>(fd)]);
-    }
-    Socket& take() {
-        const std::lock_guard lock(mutex);
-        if (free == nullptr) {
-            auto* fresh = new Socket[chunk_size];
-            for (std::size_t i = chunk_size; i-- > 0;) fresh[i].next_free_ = std::exchange(free, &fresh[i]);
-        }
-        return *std::exchange(free, free->next_free_);
-    }
-    void drop(Socket* one) noexcept {
-        if (one == nullptr || one->users_.fetch_sub(1) != 1 || !one->alive_.exchange(false)) return;
-        one->parked.reset(); // without the lock: they may own descriptors
-        one->listener.reset();
-        one->unanswered.reset();
-        const std::lock_guard lock(mutex);
-        one->next_free_ = std::exchange(free, one);
-    }
-    SocketRef acquire(int fd) noexcept {
-        const auto place = slot(fd);
-        for (;;) {
-            auto* one = place.load();
-            if (one == nullptr) return {};
-            one->users_.fetch_add(1);
-            if (place.load() == one) return SocketRef(one);
-            drop(one); // it went meanwhile, and may be another's by now
-        }
-    }
-    /// Puts it, or nothing, in the place of what is there.
-    void put(int fd, const SocketRef& socket) noexcept {
-        const SignalsHeld held; // once, for both locks
-        Socket* before = nullptr;
-        {
-            const std::lock_guard lock(mutex);
-            socket.share();
-            before = slot(fd).exchange(socket.socket_);
-        }
-        drop(before);
-        if (socket)
-            for (int known = end.load(); known <= fd;)
-                if (end.compare_exchange_weak(known, fd + 1)) break;
-    }
-};
-
 namespace {
 
-constinit SocketTable table{};
+constexpr std::size_t sockets_at_once = 4;
+constinit SlotTable<Socket, slots, sockets_at_once> table{};
+constinit std::atomic<int> end_of_numbers{0}; // above each that there has ever been a socket for
 
 bool is_in_table(int fd) noexcept { return static_cast<unsigned>(fd) < FdMarks::capacity; }
 
 } // namespace
 
+void Socket::empty() noexcept {
+    parked.reset();
+    listener.reset();
+    unanswered.reset();
+}
+
 SocketRef::SocketRef(Socket::State state, std::uint64_t cookie, const Address& peer, int domain,
                      std::shared_ptr<Parked> parked)
     : socket_(&table.take()) {
-    // Counted first: a reader that was late with the last one's end must not find itself the last user.
-    socket_->users_.fetch_add(1);
     socket_->state = state;
     socket_->cookie = cookie;
     socket_->peer = peer;
@@ -106,7 +59,7 @@ SocketRef::SocketRef(Socket::State state, std::uint64_t cookie, const Address& p
     socket_->upstream = Socket::no_upstream;
     socket_->second_connect_succeeds.store(false);
     socket_->error.store(0);
-    socket_->alive_.store(true);
+    socket_->come_alive();
 }
 
 void SocketRef::let_go() noexcept { table.drop(socket_); }
@@ -118,7 +71,8 @@ struct WatchTable {
     std::unordered_map<int, std::vector<Watch>> watches;
 };
 
-// Under the table's lock. Made at the first need and never destroyed: threads may call us while the process
+constinit Mutex watch_mutex{LockRank::polled};
+// Under `watch_mutex`. Made at the first need and never destroyed: threads may call us while the process
 // exits.
 constinit WatchTable* watch_table = nullptr;
 
@@ -127,7 +81,7 @@ constinit WatchTable* watch_table = nullptr;
 SocketRef find(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::known)) return {};
     const KeepErrno keep;
-    auto socket = table.acquire(fd);
+    SocketRef socket(table.acquire(fd));
     if (socket && cookie_of(fd) != socket->cookie) {
         forget(fd); // closed behind our back, and perhaps somebody else's by now
         return {};
@@ -137,12 +91,14 @@ SocketRef find(int fd) noexcept {
 
 void put(int fd, const SocketRef& socket) noexcept {
     if (!is_in_table(fd)) return;
-    table.put(fd, socket);
+    table.put(fd, &socket.unseen());
     if (socket->is_stand_in()) fd_marks.set(fd, FdMarks::stand_in);
     else fd_marks.clear(fd, FdMarks::stand_in);
     if (socket->unanswered) fd_marks.set(fd, FdMarks::unanswered);
     else fd_marks.clear(fd, FdMarks::unanswered);
     fd_marks.set(fd, FdMarks::known); // last: whoever sees it sees the others
+    for (int end = end_of_numbers.load(); end <= fd;)
+        if (end_of_numbers.compare_exchange_weak(end, fd + 1)) break;
 }
 
 void forget(int fd) noexcept {
@@ -151,7 +107,7 @@ void forget(int fd) noexcept {
     fd_marks.clear(fd, FdMarks::shared | FdMarks::failed);
     if ((marks & FdMarks::known) != 0) forget_socket(fd);
     if ((marks & FdMarks::watched) == 0) return;
-    const std::lock_guard lock(table.mutex);
+    const std::lock_guard lock(watch_mutex);
     if (watch_table != nullptr) watch_table->watches.erase(fd);
     fd_marks.clear(fd, FdMarks::watched);
 }
@@ -159,30 +115,30 @@ void forget(int fd) noexcept {
 void forget_socket(int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::known)) return;
     fd_marks.clear(fd, FdMarks::known | FdMarks::failed | FdMarks::stand_in | FdMarks::unanswered);
-    table.put(fd, {});
+    table.drop(table.remove(fd));
 }
 
 void copy(int from, int to) noexcept {
     forget(to);
     if (!fd_marks.has(from, FdMarks::known)) return;
-    if (const auto socket = table.acquire(from)) put(to, socket);
+    if (const SocketRef socket(table.acquire(from)); socket) put(to, socket);
 }
 
 std::vector<std::pair<int, SocketRef>> all(bool (*wanted)(const Socket&)) {
     std::vector<std::pair<int, SocketRef>> found;
-    for (int fd = 0; fd < table.end.load(); ++fd)
-        if (auto socket = table.acquire(fd); socket && wanted(*socket))
+    for (int fd = 0; fd < end_of_numbers.load(); ++fd)
+        if (SocketRef socket(table.acquire(fd)); socket && wanted(*socket))
             found.emplace_back(fd, std::move(socket));
     return found;
 }
 
 void visit_in_child(void (*visit)(const Socket&)) {
-    for (int fd = 0; fd < table.end.load(); ++fd)
-        if (const auto* socket = table.slot(fd).load(); socket != nullptr) visit(*socket);
+    for (int fd = 0; fd < end_of_numbers.load(); ++fd)
+        if (const auto* socket = table.peek(fd); socket != nullptr) visit(*socket);
 }
 
 void watch(int epoll, int fd, const epoll_event& event) {
-    const std::lock_guard lock(table.mutex);
+    const std::lock_guard lock(watch_mutex);
     if (watch_table == nullptr) watch_table = new WatchTable;
     auto& watches = watch_table->watches[fd];
     const auto same =
@@ -194,7 +150,7 @@ void watch(int epoll, int fd, const epoll_event& event) {
 
 void unwatch(int epoll, int fd) noexcept {
     if (!fd_marks.has(fd, FdMarks::watched)) return;
-    const std::lock_guard lock(table.mutex);
+    const std::lock_guard lock(watch_mutex);
     if (watch_table == nullptr) return;
     const auto at = watch_table->watches.find(fd);
     if (at == watch_table->watches.end()) return;
@@ -207,7 +163,7 @@ void unwatch(int epoll, int fd) noexcept {
 Watches watches(int fd) noexcept {
     Watches found;
     if (!fd_marks.has(fd, FdMarks::watched)) return found;
-    const std::lock_guard lock(table.mutex);
+    const std::lock_guard lock(watch_mutex);
     if (watch_table == nullptr) return found;
     const auto at = watch_table->watches.find(fd);
     if (at == watch_table->watches.end()) return found;

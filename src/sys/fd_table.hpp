@@ -3,17 +3,11 @@
 // State belongs to the open file description, so every number that shares one shares one `Socket`. An entry
 // is a belief: no set of hooks sees every close(), so `find` checks the description's cookie (SO_COOKIE)
 // before it answers. A Socket never changes but in its atomics; a new state is a new Socket put in its place.
-// Look up, let go, act.
-//
-// Looking up takes no lock. A number's place in the table holds a pointer; whoever follows it counts itself
-// as a user, and looks whether the pointer is still there. If not, what it has counted itself in may be free,
-// or another number's by now: so the memory of a Socket is never anything but a Socket's, and one is free
-// when its last user has gone. Changes take the lock, for fork()'s sake: it copies page by page what other
-// threads go on changing, and a table that they change meanwhile would be half old and half new in the child.
-// A user of that moment is counted there for ever.
+// Look up, let go, act: neither takes a lock (see slot_table.hpp).
 #pragma once
 
 #include "sys/address.hpp"
+#include "sys/slot_table.hpp"
 
 #include <array>
 #include <atomic>
@@ -29,7 +23,7 @@ class ListenerUse;
 class Parked;
 class UnansweredUse;
 
-struct Socket {
+struct Socket : SlotEntry<Socket> {
     enum class State : std::uint8_t {
         connected, ///< through a proxy, to `peer`
         parked,    ///< a non-blocking connect() is under way: see parked.hpp
@@ -60,28 +54,25 @@ struct Socket {
 
     static constexpr std::size_t no_upstream = SIZE_MAX;
 
-    Socket() = default;
     /// Whether the number refers to a stand-in of `parked`.
     [[nodiscard]] bool is_stand_in() const noexcept {
         return state == State::parked || state == State::failed;
     }
-
-private:
-    friend class SocketRef;
-    friend struct SocketTable;
-    mutable std::atomic<unsigned> users_{0}; ///< numbers that refer to it, and SocketRefs
-    mutable std::atomic<bool> alive_{false}; ///< taken from the free ones, and not put back yet
-    Socket* next_free_ = nullptr;
+    /// For the table: lets go of what it shares.
+    void empty() noexcept;
 };
 
 /// A Socket that does not go as long as this lives.
 class SocketRef {
 public:
     SocketRef() noexcept = default;
+    explicit SocketRef(Socket* counted) noexcept : socket_(counted) {}
     /// A new one. Throws std::bad_alloc.
     SocketRef(Socket::State state, std::uint64_t cookie, const Address& peer, int domain,
               std::shared_ptr<Parked> parked = {});
-    SocketRef(const SocketRef& other) noexcept : socket_(other.socket_) { share(); }
+    SocketRef(const SocketRef& other) noexcept : socket_(other.socket_) {
+        if (socket_ != nullptr) socket_->share();
+    }
     SocketRef(SocketRef&& other) noexcept : socket_(std::exchange(other.socket_, nullptr)) {}
     SocketRef& operator=(SocketRef other) noexcept {
         std::swap(socket_, other.socket_);
@@ -98,12 +89,7 @@ public:
     [[nodiscard]] Socket& unseen() const noexcept { return *socket_; }
 
 private:
-    friend struct SocketTable;
-    explicit SocketRef(Socket* counted) noexcept : socket_(counted) {}
     void let_go() noexcept;
-    void share() const noexcept {
-        if (socket_ != nullptr) socket_->users_.fetch_add(1);
-    }
 
     Socket* socket_ = nullptr;
 };

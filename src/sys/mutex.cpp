@@ -1,5 +1,6 @@
 #include "sys/mutex.hpp"
 
+#include "sys/forks_held.hpp"
 #include "sys/keep_errno.hpp"
 #include "sys/real.hpp"
 
@@ -42,8 +43,10 @@ struct AtFork {
         forks.fetch_add(1); // in both: the child's copy is made after it
         while (!take_all()) {
         }
+        ForksHeld::hold_all_back(); // last: nobody who waits for it has one of our locks
     }
     static void in_parent() noexcept {
+        ForksHeld::let_all_go();
         enlisting.unlock();
         let_go();
         signals::release();
@@ -75,10 +78,12 @@ private:
     }
 };
 
+void obey_forks() noexcept { pthread_once(&once, AtFork::enlist); }
+
 void Mutex::enlist() noexcept {
     // Not under a lock of ours: fork() might be waiting for it while it holds the lock that pthread_atfork
     // wants.
-    pthread_once(&once, AtFork::enlist);
+    obey_forks();
     enlisting.lock();
     enlisted[static_cast<unsigned>(rank_)].store(this);
     enlisted_.store(true, std::memory_order_release);
@@ -88,7 +93,7 @@ void Mutex::enlist() noexcept {
 unsigned fork_count() noexcept { return forks.load(); }
 
 void at_fork_in_child(void (*handler)()) noexcept {
-    pthread_once(&once, AtFork::enlist);
+    obey_forks();
     for (auto& slot : handlers) {
         void (*empty)() = nullptr;
         if (slot.load() == handler || slot.compare_exchange_strong(empty, handler) || empty == handler)

@@ -39,8 +39,7 @@ private:
 enum class LockRank : unsigned {
     two_parked,
     rules,
-    descriptors,
-    datagrams,
+    polled,
     features,
     sessions,
     upstreams,
@@ -102,6 +101,9 @@ private:
 
 /// How often this process, and those that it comes from, have forked since the library was first used.
 unsigned fork_count() noexcept;
+
+/// Has every fork() from now on wait for who holds forks: see forks_held.hpp.
+void obey_forks() noexcept;
 
 /// Runs in the child of every fork(), when the locks are free again. At most eight; registered once each.
 void at_fork_in_child(void (*handler)()) noexcept;
