@@ -29,10 +29,12 @@ sys::Address local_of(const Dial& dial, const sys::Address& peer, int domain) {
 /// Carries a parked connect() to its end.
 class ParkedConnect final : public sys::worker::Task {
 public:
-    ParkedConnect(std::shared_ptr<sys::Parked> parked, Dial dial, const sys::Address& peer, int domain,
-                  bool is_direct)
+    /// `make_dial(parked)` makes the Dial where it stays: it has some kilobytes. Throws what that throws.
+    template <class MakeDial>
+    ParkedConnect(std::shared_ptr<sys::Parked> parked, const sys::Address& peer, int domain, bool is_direct,
+                  const MakeDial& make_dial)
         : parked_(std::move(parked)),
-          dial_(std::move(dial)),
+          dial_(make_dial(parked_)),
           peer_(peer),
           domain_(domain),
           is_direct_(is_direct) {}
@@ -57,6 +59,8 @@ public:
         parked_->restore();
     }
     [[nodiscard]] bool has_news() const noexcept override { return parked_->cancelled(); }
+    /// At once, before the worker has had it: 0, or why.
+    [[nodiscard]] int early_error() const noexcept { return dial_.has_failed() ? dial_.error() : 0; }
 
 private:
     std::shared_ptr<sys::Parked> parked_;
@@ -142,20 +146,17 @@ template <class MakeDial>
     if (!parked) return Verdict<>::fail(errno);
     int error = ENOMEM;
     ParkedConnect* connect = nullptr;
-    std::optional<Dial> dial;
     std::unique_ptr<sys::worker::Task> task;
     try {
-        dial.emplace(make_dial(parked));
-        if (dial->has_failed()) {
+        task.reset(connect = new ParkedConnect(parked, peer, domain, is_direct, make_dial));
+        if (const int early = connect->early_error(); early != 0) {
             parked->restore();
-            return Verdict<>::fail(dial->error());
+            return Verdict<>::fail(early);
         }
-        task = std::unique_ptr<sys::worker::Task>(
-            connect = new ParkedConnect(parked, std::move(*dial), peer, domain, is_direct));
         if (sys::worker::post(task)) return Verdict<>::fail(outcome);
         error = errno;
     } catch (const std::bad_alloc&) {
-        if (connect == nullptr && dial) dial->abandon(ENOMEM);
+        // ENOMEM; a Dial that was not made, or not to its end, has nothing to give back.
     }
     if (connect != nullptr) connect->take_back(error);
     else parked->restore();

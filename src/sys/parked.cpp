@@ -148,7 +148,7 @@ std::shared_ptr<Parked> Parked::park(int fd, const Address& peer, int domain) {
         });
     });
     const SocketRef entry(Socket::State::parked, 0, peer, domain, parked);
-    parked->connected_ = SocketRef(Socket::State::connected, cookie_of(fd), peer, domain);
+    parked->connected_ = SocketRef(Socket::State::connected, 0, peer, domain);
     parked->failed_ = SocketRef(Socket::State::failed, 0, peer, domain);
     const auto give_up = [&] {
         const KeepErrno keep;

@@ -134,9 +134,10 @@ private:
     }
 
     [[nodiscard]] int timeout() const {
-        auto until = Clock::now() + idle_time;
+        const auto now = Clock::now();
+        auto until = now + idle_time;
         for (const auto& record : records_) until = std::min(until, record.wait.deadline);
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
         return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));
     }
 
