@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -38,8 +39,8 @@ constexpr Parsed<Value> complete(Value value, std::size_t size) noexcept {
     return {Outcome::complete, size, static_cast<Value&&>(value)};
 }
 
-/// Converts to any `Parsed<T>`, so that a reader can say `return need_more(3);`.
-struct Lacking {
+/// A reader's answer without the value. Converts to any `Parsed<T>`, so that it can say `return need_more(3);`.
+struct Measured {
     Outcome outcome;
     std::size_t size;
     template <class Value>
@@ -48,8 +49,8 @@ struct Lacking {
         return {outcome, size, {}};
     }
 };
-constexpr Lacking need_more(std::size_t octets) noexcept { return {Outcome::need_more, octets}; }
-constexpr Lacking malformed() noexcept { return {Outcome::malformed, 0}; }
+constexpr Measured need_more(std::size_t octets) noexcept { return {Outcome::need_more, octets}; }
+constexpr Measured malformed() noexcept { return {Outcome::malformed, 0}; }
 
 /// A message under construction, or kept: at most `Capacity` octets, in place, never allocated.
 template <std::size_t Capacity>
@@ -66,12 +67,17 @@ public:
     }
     ~Message() = default;
 
-    constexpr Message& put8(std::uint8_t value) noexcept {
-        octets_[size_++] = value;
+    /// Several in one call: each write of an octet may change the size, for all that a compiler knows.
+    template <std::same_as<std::uint8_t>... More>
+    constexpr Message& put8(std::uint8_t value, More... more) noexcept {
+        auto at = size_;
+        size_ += 1 + sizeof...(more);
+        octets_[at++] = value;
+        ((octets_[at++] = more), ...);
         return *this;
     }
     constexpr Message& put16(std::uint16_t value) noexcept {
-        return put8(static_cast<std::uint8_t>(value >> 8)).put8(static_cast<std::uint8_t>(value));
+        return put8(static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value));
     }
     constexpr Message& put32(std::uint32_t value) noexcept {
         return put16(static_cast<std::uint16_t>(value >> 16)).put16(static_cast<std::uint16_t>(value));
@@ -85,11 +91,20 @@ public:
         }
         return *this;
     }
+    /// So many that no call is needed to copy them.
+    template <std::size_t Count>
+    requires(Count != std::dynamic_extent) constexpr Message& put(
+        std::span<const std::uint8_t, Count> octets) noexcept {
+        if (std::is_constant_evaluated()) return put(Bytes(octets));
+        std::memcpy(octets_.data() + size_, octets.data(), Count);
+        size_ += Count;
+        return *this;
+    }
     constexpr void clear() noexcept { size_ = 0; }
     /// Takes the first `octets`, of which there are so many, away.
     void drop_front(std::size_t octets) noexcept {
         size_ -= octets;
-        std::memmove(octets_.data(), octets_.data() + octets, size_);
+        if (size_ != 0) std::memmove(octets_.data(), octets_.data() + octets, size_);
     }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
@@ -116,6 +131,14 @@ private:
     std::array<std::uint8_t, Capacity> octets_; ///< the first `size_` of them
     std::size_t size_ = 0;
 };
+
+/// There must be so many.
+template <std::size_t Count>
+std::array<std::uint8_t, Count> first_octets(Bytes in) noexcept {
+    std::array<std::uint8_t, Count> octets;
+    std::memcpy(octets.data(), in.data(), Count);
+    return octets;
+}
 
 constexpr std::uint16_t get16(Bytes in) noexcept {
     return static_cast<std::uint16_t>(std::uint32_t{in[0]} << 8 | std::uint32_t{in[1]});

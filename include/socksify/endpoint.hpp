@@ -121,13 +121,57 @@ constexpr std::size_t longest_endpoint = 1 + 1 + Host::longest_name + 2;
 
 template <std::size_t Capacity>
 constexpr void put_endpoint(Message<Capacity>& out, const Endpoint& endpoint) noexcept {
-    out.put8(static_cast<std::uint8_t>(endpoint.host.type()));
-    if (endpoint.host.is_name()) out.put8(static_cast<std::uint8_t>(endpoint.host.octets().size()));
-    out.put(endpoint.host.octets()).put16(endpoint.port);
+    const auto octets = endpoint.host.octets();
+    const auto type = static_cast<std::uint8_t>(endpoint.host.type());
+    switch (endpoint.host.type()) {
+    case AddressType::ipv4: out.put8(type).put(octets.first<4>()); break;
+    case AddressType::ipv6: out.put8(type).put(octets.first<16>()); break;
+    case AddressType::domain_name:
+        out.put8(type, static_cast<std::uint8_t>(octets.size())).put(octets);
+        break;
+    }
+    out.put16(endpoint.port);
 }
 
-/// Reads ATYP, ADDR and PORT. `need_more` never asks for an octet beyond them. An unknown ATYP is
-/// `malformed`.
+/// Whether the endpoint that begins so is whole, and how long it is. `need_more` never asks for an octet
+/// beyond it. An unknown ATYP is `malformed`.
+constexpr Measured measure_endpoint(Bytes in) noexcept {
+    // The shortest form with a given ATYP tells how much may be asked for before the length octet is known.
+    if (in.empty()) return need_more(2);
+    std::size_t size = 0;
+    switch (static_cast<AddressType>(in[0])) {
+    case AddressType::ipv4: size = 1 + 4 + 2; break;
+    case AddressType::ipv6: size = 1 + 16 + 2; break;
+    case AddressType::domain_name:
+        if (in.size() < 2) return need_more(1);
+        size = 2U + in[1] + 2;
+    }
+    if (size == 0) return malformed();
+    if (in.size() < size) return need_more(size - in.size());
+    return {Outcome::complete, size};
+}
+/// Reads ATYP, ADDR and PORT, measured and whole. False if they are nobody's: a name with a NUL in it.
+inline bool read_endpoint(Bytes whole, Endpoint& endpoint) noexcept {
+    const auto host = whole.subspan(1);
+    switch (static_cast<AddressType>(whole[0])) {
+    case AddressType::ipv4:
+        endpoint.host = Host::ipv4(first_octets<4>(host));
+        endpoint.port = get16(host.subspan(4));
+        return true;
+    case AddressType::ipv6:
+        endpoint.host = Host::ipv6(first_octets<16>(host));
+        endpoint.port = get16(host.subspan(16));
+        return true;
+    case AddressType::domain_name: break;
+    }
+    const std::size_t length = host[0];
+    const auto name = Host::name(as_text(host.subspan(1, length)));
+    if (!name && length != 0) return false;
+    endpoint.host = name.value_or(Host{}); // sent by some servers as "no address"
+    endpoint.port = get16(host.subspan(1 + length));
+    return true;
+}
+/// Both at once.
 Parsed<Endpoint> parse_endpoint(Bytes in) noexcept;
 
 } // namespace socksify

@@ -23,11 +23,11 @@ struct ClientPlan {
     Endpoint destination;
     /// Of features_then_command: of these and the command the first one is sent that the list doesn't rule
     /// out.
-    std::vector<Request> otherwise;
+    std::span<const Request> otherwise; ///< owned by the caller while the machine lives
     /// DST of LIST-FEATURES; 0.0.0.0:0 asks for no specific host.
     Endpoint host_of_interest;
     MethodList methods{Method::none}; ///< offered, in this order: none, password and session
-    std::string_view username;        ///< for Method::password; owned by the caller while the machine lives
+    std::string_view username;        ///< for Method::password; the caller's, too
     std::string_view password;
     Bytes token; ///< for Method::session; the caller's, too
     /// The greeting and all messages up to the first command in one send, without an answer in between. Only
@@ -69,6 +69,8 @@ enum class Failure : std::uint8_t {
 class ClientHandshake {
 public:
     explicit ClientHandshake(const ClientPlan& plan);
+    /// The same plan for another destination.
+    ClientHandshake(const ClientPlan& plan, const Endpoint& destination);
 
     struct Step {
         enum class What : std::uint8_t { send, receive, done, failed } what;
@@ -85,7 +87,8 @@ public:
     /// Of a BIND that is done for the first time: goes on to its second reply.
     void await_peer() noexcept;
 
-    /// What is or will be asked for: the plan's, or what has taken its place.
+    /// With what is or will be asked for: the command, or what has taken its place.
+    [[nodiscard]] const ClientPlan& plan() const noexcept { return plan_; }
     [[nodiscard]] Command command() const noexcept { return plan_.command; }
     [[nodiscard]] Phase phase() const noexcept { return phase_; }
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
@@ -106,21 +109,22 @@ public:
 private:
     enum class State : std::uint8_t {
         send_greeting,
-        await_method,
         send_password,
-        await_password_reply,
         send_token,
-        await_token_reply,
         send_list_features,
+        send_command,
+        await_method,
+        await_password_reply,
+        await_token_reply,
         await_features_reply,
         await_features,
-        send_command,
         await_command_reply,
         await_peer_reply,
         await_session,
         done,
         failed,
     };
+    void begin();
     void begin(State state);
     void fail(Failure failure) noexcept;
     void after_authentication();
@@ -129,8 +133,9 @@ private:
     void on_features_complete();
     [[nodiscard]] bool settle_on_command();
     void on_command_reply(const ReplyMessage& reply);
-    /// Takes one message from the front of `in_`; false if there is no whole one, or none is awaited.
+    /// Takes one message from the front of `unread()`; false if there is no whole one, or none is awaited.
     bool take_message();
+    [[nodiscard]] Bytes unread() const noexcept { return in_.bytes().subspan(in_read_); }
     void put_message(State state);
     [[nodiscard]] std::size_t room() const noexcept;
 
@@ -138,6 +143,7 @@ private:
     Message<3 + (3 + 255 + 255) + (3 + longest_endpoint)> out_; // one of each, pipelined
     std::size_t out_sent_ = 0;
     Message<3 + longest_endpoint> in_;
+    std::size_t in_read_ = 0;
     ReplyMessage reply_{Reply::succeeded, 0, {}};
     SessionGrant session_;
     FeatureReader reader_;
@@ -152,6 +158,27 @@ private:
     bool has_features_ = false;
     bool peer_is_due_ = false; ///< of a BIND: its second reply has not come
 };
+
+inline ClientHandshake::Step ClientHandshake::step() const noexcept {
+    switch (state_) {
+    case State::send_greeting:
+    case State::send_password:
+    case State::send_token:
+    case State::send_list_features:
+    case State::send_command: return {Step::What::send, out_.bytes().subspan(out_sent_), 0};
+    case State::await_method:
+    case State::await_password_reply:
+    case State::await_token_reply:
+    case State::await_features_reply:
+    case State::await_features:
+    case State::await_command_reply:
+    case State::await_peer_reply:
+    case State::await_session: return {Step::What::receive, {}, room()};
+    case State::done: return {Step::What::done, {}, 0};
+    case State::failed: break;
+    }
+    return {Step::What::failed, {}, 0};
+}
 
 /// The server's side. `take()` reads at most one message from the front of what the connection has brought
 /// and leaves the rest alone, so pipelined, split and early octets all work. Each answer is a message to

@@ -72,7 +72,8 @@ struct Greeting {
 using GreetingMessage = Message<2 + 255>;
 template <std::size_t Capacity>
 constexpr void put_greeting(Message<Capacity>& out, const MethodList& methods) noexcept {
-    out.put8(socks_version).put8(static_cast<std::uint8_t>(methods.size())).put(methods.octets());
+    out.put8(socks_version, static_cast<std::uint8_t>(methods.size()));
+    for (const auto method : methods.octets()) out.put8(method); // one or two, as a rule
 }
 constexpr GreetingMessage encode(const Greeting& greeting) noexcept {
     GreetingMessage out;
@@ -162,7 +163,7 @@ using RequestMessage = Message<3 + longest_endpoint>;
 template <std::size_t Capacity>
 constexpr void put_request(Message<Capacity>& out, Command command, std::uint8_t flag,
                            const Endpoint& destination) noexcept {
-    out.put8(socks_version).put8(static_cast<std::uint8_t>(command)).put8(flag);
+    out.put8(socks_version, static_cast<std::uint8_t>(command), flag);
     put_endpoint(out, destination);
 }
 constexpr RequestMessage encode(const Request& request) noexcept {

@@ -239,7 +239,7 @@ private:
         if (plan.may_use_session)
             add("session", "a token takes the password's place once a program has connected twice");
         json["session"] = plan.may_use_session;
-        json["takes_early_data"] = policy::may_be_optimistic(plan, known);
+        json["takes_early_data"] = policy::may_be_optimistic(plan);
         const std::string told = is_udp ? "UDP ASSOCIATE, and datagrams for " : "CONNECT to ";
         add("told", plan.resolve_first
                         ? told + "the address that this machine finds for " +

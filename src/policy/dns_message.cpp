@@ -84,7 +84,7 @@ Parsed<DnsQuestion> parse_dns_question(Bytes message) {
     const auto flags = get16(message.subspan(2));
     if ((flags & (flag_response | mask_opcode)) != 0 || get16(message.subspan(4)) != 1) return malformed();
     auto name = parse_name(message.subspan(header_size));
-    if (!name) return Lacking{name.outcome, name.size};
+    if (!name) return Measured{name.outcome, name.size};
     const auto rest = message.subspan(header_size + name.size);
     if (rest.size() < 4) return need_more(4 - rest.size());
     DnsQuestion question;

@@ -50,18 +50,36 @@ FeatureCache::Mask FeatureCache::scope_of(const FeatureList& list) {
     return mask;
 }
 
-Knowledge FeatureCache::find(std::size_t upstream, const Circumstances& at, Time now) const {
+Knowledge FeatureCache::find_unlisted(std::size_t upstream, Time now) const noexcept {
     Knowledge known;
     known.pipelining = pipelining_of(upstream, now);
     known.method = last_method(upstream);
+    known.generation = generation_;
+    if (known.pipelining != Pipelining::unknown) known.until = habits_[upstream].pipelining_expires;
+    return known;
+}
+
+Knowledge FeatureCache::find(std::size_t upstream, const Circumstances& at, Time now) const {
+    auto known = find_unlisted(upstream, now);
+    constexpr Mask by_connection = bit(Scope::client_address) | bit(Scope::destination);
+    for (const auto& entry : entries_)
+        if (entry.upstream == upstream && (entry.scope & by_connection) != 0) known.until = Time::min();
     const auto newest = std::find_if(entries_.rbegin(), entries_.rend(), [&](const Entry& entry) {
         const bool is_knowledge = entry.state == State::listed || entry.state == State::none;
         return entry.upstream == upstream && is_knowledge && now < entry.expires && entry.covers(at);
     });
-    if (newest == entries_.rend()) return known;
+    if (newest == entries_.rend()) {
+        const auto contradicted = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+            return entry.upstream == upstream && entry.state == State::contradicted && now < entry.expires;
+        });
+        known.until =
+            contradicted == entries_.end() ? Time::min() : std::min(known.until, contradicted->expires);
+        return known;
+    }
     known.known = newest->state == State::none ? Known::none : Known::listed;
     known.features = newest->features;
     known.adopted = newest->adopted;
+    known.until = std::min(known.until, newest->expires);
     return known;
 }
 
@@ -120,6 +138,7 @@ void FeatureCache::remember_none(std::size_t upstream, Time now, Lifetime lifeti
 
 void FeatureCache::remember_pipelining(std::size_t upstream, Pipelining seen, Method method, Time now,
                                        Lifetime lifetime) {
+    ++generation_;
     auto& habits = habits_of(upstream);
     habits.method = method;
     habits.pipelining = seen;
@@ -169,6 +188,7 @@ void FeatureCache::adopt(std::size_t upstream, const Learnt& learnt, Time now) {
 }
 
 void FeatureCache::disown(std::size_t upstream) {
+    ++generation_;
     std::erase_if(entries_, [&](const Entry& e) { return e.upstream == upstream && e.adopted; });
 }
 
@@ -185,6 +205,7 @@ FeatureCache::Habits& FeatureCache::habits_of(std::size_t upstream) {
 }
 
 void FeatureCache::forget(std::size_t upstream, Time now) {
+    ++generation_;
     auto until = now;
     for (const auto& entry : entries_)
         if (entry.upstream == upstream && entry.state != State::asked) until = std::max(until, entry.expires);
@@ -208,6 +229,7 @@ bool FeatureCache::is_refused(std::size_t upstream, Command command, Time now) c
 }
 
 void FeatureCache::add(Entry entry, Time now) {
+    ++generation_;
     std::erase_if(entries_, [&](const Entry& old) { return now >= old.expires; });
     if (entries_.size() >= most_entries) entries_.erase(entries_.begin());
     entries_.push_back(std::move(entry));

@@ -37,11 +37,17 @@ enum class Known : std::uint8_t {
 enum class Pipelining : std::uint8_t { unknown, refused, tolerated };
 
 struct Knowledge {
+    using Time = std::chrono::steady_clock::time_point;
+
     Known known = Known::unknown;
     std::shared_ptr<const FeatureList> features; ///< set exactly when `listed`
     bool adopted = false;                        ///< by what another process has seen
     Pipelining pipelining = Pipelining::unknown; ///< whatever a list says of it
     std::optional<Method> method{};              ///< that the proxy chose when last seen
+    /// The same is known until then, of any destination, while the cache's generation is this one. In the
+    /// past if it depends on circumstances, or is nothing and somebody is to ask.
+    Time until = Time::max();
+    std::uint64_t generation = 0;
 };
 
 /// All that is known of one proxy, for another process of the same user.
@@ -56,7 +62,7 @@ struct Learnt {
 /// `upstream` is a small number, the upstream's place in the rules.
 class FeatureCache {
 public:
-    using Time = std::chrono::steady_clock::time_point;
+    using Time = Knowledge::Time;
     using Lifetime = std::chrono::seconds;
 
     static constexpr std::size_t most_entries = 1024; ///< one more drops the oldest
@@ -64,6 +70,10 @@ public:
 
     /// All that is known of it for a connection at `at`; what the list does not say holds for any.
     [[nodiscard]] Knowledge find(std::size_t upstream, const Circumstances& at, Time now) const;
+    /// The same, but for what it has said of itself.
+    [[nodiscard]] Knowledge find_unlisted(std::size_t upstream, Time now) const noexcept;
+    /// Another one whenever anything was learnt or forgotten.
+    [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
 
     /// Whether the last list of that upstream depends on `scope`. If on the destination, LIST-FEATURES must
     /// carry it. Outlives the list, so that the question after the expiry is the right one at once.
@@ -150,6 +160,7 @@ private:
     Habits& habits_of(std::size_t upstream);
     void add(Entry entry, Time now);
 
+    std::uint64_t generation_ = 0;
     std::vector<Entry> entries_;    // the oldest first
     std::vector<Habits> habits_;    // by upstream
     std::vector<Refusal> refusals_; // one of each upstream and command

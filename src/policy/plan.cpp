@@ -67,6 +67,11 @@ void fill(Plan& plan, const Upstream& upstream, const Knowledge& known, Command 
                            plan.handshake.methods.size() == 1 &&
                            plan.handshake.methods[0] == Method::password && features->sessions();
 
+    plan.relies_on_features = features != nullptr;
+    plan.is_trial = plan.handshake.pipelined && upstream.pipelining == Pipeline::automatic &&
+                    (known.adopted || features == nullptr || features->ahead() == Ahead::unsaid);
+    plan.takes_early_data = features != nullptr && features->ahead() == Ahead::data;
+
     const auto refuse = [&plan](int error) { plan.refusal = error; };
     if (plan.handshake.methods.empty()) return refuse(EACCES);
     if (features == nullptr) {
@@ -119,10 +124,55 @@ ClientPlan by_session(ClientPlan plan, const Session& session) {
     return plan;
 }
 
-bool may_be_optimistic(const Plan& plan, const Knowledge& known) noexcept {
+bool may_be_optimistic(const Plan& plan) noexcept {
     return plan.refusal == 0 && !plan.resolve_first && plan.handshake.pipelined &&
-           plan.handshake.command == Command::connect && known.features != nullptr &&
-           known.features->ahead() == Ahead::data;
+           plan.handshake.command == Command::connect && plan.takes_early_data;
+}
+
+Found look_up(const FeatureCache& cache, std::size_t index, const Upstream& upstream, Circumstances at,
+              FeatureCache::Time now) {
+    const auto last = cache.last_method(index);
+    at.method = last ? *last : methods_to_offer(upstream, nullptr)[0];
+    Found found{at, cache.find(index, at, now)};
+    if (cache.depends_on(index, Scope::authentication_method)) found.only_method = at.method;
+    return found;
+}
+
+bool leaves_a_question(const Upstream& upstream, const Knowledge& known) noexcept {
+    if (upstream.discover == Discover::off) return false;
+    const bool is_open = known.known == Known::unknown && known.until == Knowledge::Time::min();
+    return is_open || leaves_pipelining_to_ask(upstream, known);
+}
+
+bool leaves_pipelining_to_ask(const Upstream& upstream, const Knowledge& known) noexcept {
+    return known.known == Known::none && known.pipelining == Pipelining::unknown &&
+           upstream.discover == Discover::background && upstream.pipelining == Pipeline::automatic;
+}
+
+namespace {
+
+std::size_t place_of(AddressType type) noexcept {
+    switch (type) {
+    case AddressType::ipv4: return 0;
+    case AddressType::domain_name: return 1;
+    case AddressType::ipv6: break;
+    }
+    return 2;
+}
+
+} // namespace
+
+ReadyPlans::Pointer ReadyPlans::find(std::size_t upstream, AddressType type, const FeatureCache& cache,
+                                     FeatureCache::Time now) const noexcept {
+    if (upstream >= ready_.size()) return nullptr;
+    const auto& ready = ready_[upstream][place_of(type)];
+    return ready.generation == cache.generation() && now < ready.until ? ready.plan : nullptr;
+}
+
+void ReadyPlans::keep(std::size_t upstream, AddressType type, const Knowledge& known, Pointer plan) {
+    if (plan->refusal != 0 || plan->resolve_first) return;
+    if (upstream >= ready_.size()) ready_.resize(upstream + 1);
+    ready_[upstream][place_of(type)] = {std::move(plan), known.generation, known.until};
 }
 
 Consequence consequence_of(const ClientHandshake& handshake, bool relied_on_features) {

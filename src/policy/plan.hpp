@@ -31,8 +31,16 @@ struct Plan {
     bool may_be_held = false;
     /// It authenticates by password, for which a session's token would do.
     bool may_use_session = false;
+    /// A list has a part in it: a refusal may contradict that.
+    bool relies_on_features = false;
+    /// Pipelined, though the proxy has not said to this process that it may be.
+    bool is_trial = false;
+    /// The proxy's list says that it takes what the program sends behind the messages.
+    bool takes_early_data = false;
     /// Refers to the upstream's credentials.
     ClientPlan handshake;
+    /// What the handshake's refers to, if there is any.
+    std::vector<Request> otherwise{};
 };
 
 /// Pipelined if the upstream is known to take it. Then one method is offered: the one that the upstream has
@@ -47,15 +55,52 @@ Plan make_plan(const Upstream& upstream, const Knowledge& known, Command command
 const Request& pick(const Request& first, std::span<const Request> otherwise, const FeatureList* features);
 
 /// Whether connect() need not wait for the proxy's answer ("optimistic" in a rule): the plan leaves nothing
-/// to be decided between its messages, and the proxy's list says that it takes what the program sends behind
-/// them.
-bool may_be_optimistic(const Plan& plan, const Knowledge& known) noexcept;
+/// to be decided between its messages, and the proxy takes what the program sends behind them.
+bool may_be_optimistic(const Plan& plan) noexcept;
+
+/// What the cache has for a connection through an upstream.
+struct Found {
+    Circumstances at; ///< which an answer has to hold for
+    Knowledge known;
+    std::optional<Method> only_method{}; ///< the list holds for a connection with this one
+};
+/// `at` without its method: that is the one to expect.
+Found look_up(const FeatureCache& cache, std::size_t index, const Upstream& upstream, Circumstances at,
+              FeatureCache::Time now);
+
+/// Whether something is left to be asked on the next connect(): for a list, or, of a proxy that has none, how
+/// it takes several messages at once.
+bool leaves_a_question(const Upstream& upstream, const Knowledge& known) noexcept;
+bool leaves_pipelining_to_ask(const Upstream& upstream, const Knowledge& known) noexcept;
 
 /// The methods that the upstream's credentials allow, cheapest first, less those that `features` rules out.
 MethodList methods_to_offer(const Upstream& upstream, const FeatureList* features);
 
 /// The same plan by the session's token, which is to live as long.
 ClientPlan by_session(ClientPlan plan, const Session& session);
+
+/// The plans of connects that were, for those that come: make_plan() says the same again for another
+/// destination with an address of the same type, as long as nothing else is known of the upstream.
+///
+/// A value, as the cache is: whoever locks that, locks this.
+class ReadyPlans {
+public:
+    using Pointer = std::shared_ptr<const Plan>;
+
+    /// Null if there is none that still holds.
+    [[nodiscard]] Pointer find(std::size_t upstream, AddressType type, const FeatureCache& cache,
+                               FeatureCache::Time now) const noexcept;
+    /// Of a plan that `known` has led to. One that refuses, or needs a look-up first, is for once.
+    void keep(std::size_t upstream, AddressType type, const Knowledge& known, Pointer plan);
+
+private:
+    struct Ready {
+        Pointer plan;
+        std::uint64_t generation = 0;
+        FeatureCache::Time until{};
+    };
+    std::vector<std::array<Ready, 3>> ready_; // by upstream, and by the type of the destination's address
+};
 
 /// What a proxy knows of the client after authentication: a session's user is the password's.
 constexpr Method as_who(Method method) noexcept {

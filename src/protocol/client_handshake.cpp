@@ -24,34 +24,22 @@
 // not held.
 #include "socksify/handshake.hpp"
 
+#include <utility>
+
 namespace socksify {
 
-ClientHandshake::ClientHandshake(const ClientPlan& plan) : plan_(plan) {
+ClientHandshake::ClientHandshake(const ClientPlan& plan) : plan_(plan) { begin(); }
+
+ClientHandshake::ClientHandshake(const ClientPlan& plan, const Endpoint& destination) : plan_(plan) {
+    plan_.destination = destination;
+    begin();
+}
+
+void ClientHandshake::begin() {
     if (plan_.exchange == Exchange::held_command) begin(State::send_command);
     // The rules and the FDL may have no method in common; NMETHODS 0 is no message.
     else if (plan_.methods.empty()) fail(Failure::no_acceptable_method);
     else begin(State::send_greeting);
-}
-
-ClientHandshake::Step ClientHandshake::step() const noexcept {
-    switch (state_) {
-    case State::send_greeting:
-    case State::send_password:
-    case State::send_token:
-    case State::send_list_features:
-    case State::send_command: return {Step::What::send, out_.bytes().subspan(out_sent_), 0};
-    case State::await_method:
-    case State::await_password_reply:
-    case State::await_token_reply:
-    case State::await_features_reply:
-    case State::await_features:
-    case State::await_command_reply:
-    case State::await_peer_reply:
-    case State::await_session: return {Step::What::receive, {}, room()};
-    case State::done: return {Step::What::done, {}, 0};
-    case State::failed: break;
-    }
-    return {Step::What::failed, {}, 0};
 }
 
 /// How many octets may be read now: what the message under way lacks for certain, and what all those that are
@@ -66,7 +54,7 @@ std::size_t ClientHandshake::room() const noexcept {
     case State::await_token_reply: return lacking_.value_or(of_a_choice) + (ahead_ > 0 ? shortest_reply : 0);
     case State::await_features:
         return 4096; // nothing but the list can come: the server waits for us, or closes
-    case State::await_session: return parse_session_grant(in_).size;
+    case State::await_session: return parse_session_grant(unread()).size;
     default: return lacking_.value_or(shortest_reply);
     }
 }
@@ -144,33 +132,36 @@ void ClientHandshake::received(Bytes in) {
     in_.put(in.first(std::min(in.size(), in_.capacity() - in_.size())));
     while (take_message()) {
     }
+    in_.drop_front(std::exchange(in_read_, 0));
 }
 
 bool ClientHandshake::take_message() {
     const auto parsed = [this](const auto& message, auto then) {
-        if (message.outcome == Outcome::malformed) fail(Failure::malformed);
         lacking_.reset();
-        if (message.outcome == Outcome::need_more) lacking_ = message.size;
-        if (!message) return false;
-        in_.drop_front(message.size); // what follows is the next message's
+        switch (message.outcome) {
+        case Outcome::need_more: lacking_ = message.size; return false;
+        case Outcome::malformed: fail(Failure::malformed); return false;
+        case Outcome::complete: break;
+        }
+        in_read_ += message.size; // what follows is the next message's
         then(message.value);
-        return !in_.empty();
+        return in_read_ < in_.size();
     };
     switch (state_) {
     case State::await_method:
-        return parsed(parse_method_reply(in_), [this](MethodReply reply) { on_method(reply.method); });
+        return parsed(parse_method_reply(unread()), [this](MethodReply reply) { on_method(reply.method); });
     case State::await_password_reply:
-        return parsed(parse_password_reply(in_), [this](PasswordReply reply) {
+        return parsed(parse_password_reply(unread()), [this](PasswordReply reply) {
             if (!reply.accepted) return fail(Failure::authentication_refused);
             after_authentication();
         });
     case State::await_token_reply:
-        return parsed(parse_password_reply(in_), [this](PasswordReply reply) {
+        return parsed(parse_password_reply(unread()), [this](PasswordReply reply) {
             if (!reply.accepted) return fail(Failure::token_refused);
             after_authentication();
         });
     case State::await_session:
-        return parsed(parse_session_grant(in_), [this](const SessionGrant& session) {
+        return parsed(parse_session_grant(unread()), [this](const SessionGrant& session) {
             session_ = session;
             begin(State::done);
         });
@@ -178,11 +169,12 @@ bool ClientHandshake::take_message() {
     case State::await_command_reply:
     case State::await_peer_reply: {
         const bool of_features = state_ == State::await_features_reply;
-        auto message = parse_reply(in_);
+        auto message = parse_reply(unread());
         // A failure needs no address to be final: neither one of an ATYP that anybody knows, nor a whole one,
         // nor the end of the connection.
-        if (const auto code = early_reply_code(in_); !message && code && *code != Reply::succeeded)
-            message = complete(ReplyMessage{*code, 0, {}}, in_.size());
+        if (!message)
+            if (const auto code = early_reply_code(unread()); code && *code != Reply::succeeded)
+                message = complete(ReplyMessage{*code, 0, {}}, unread().size());
         return parsed(message, [&](const ReplyMessage& reply) {
             of_features ? on_features_reply(reply) : on_command_reply(reply);
         });

@@ -57,7 +57,7 @@ struct Control {
 
 Parsed<Control> parse_control(UdpPacketType type, Bytes in) noexcept {
     const auto packet = parse_udp_packet(in);
-    if (!packet) return Lacking{packet.outcome, packet.size};
+    if (!packet) return Measured{packet.outcome, packet.size};
     if (packet.value.type != type) return malformed();
     const std::size_t size = packet.value.size;
     if (in.size() < size) return need_more(size - in.size());
@@ -77,7 +77,7 @@ Parsed<Control> parse_control(UdpPacketType type, Bytes in) noexcept {
 
 Parsed<DatagramHeader> parse_datagram_header(Bytes in) noexcept {
     const auto endpoint = parse_endpoint_behind(3, in);
-    if (!endpoint) return Lacking{endpoint.outcome, endpoint.size};
+    if (!endpoint) return Measured{endpoint.outcome, endpoint.size};
     return complete(DatagramHeader{in[2], endpoint.value}, endpoint.size);
 }
 
@@ -89,7 +89,7 @@ Parsed<EnhancedUdpReply> parse_enhanced_udp_reply(Bytes in) noexcept {
         return complete(EnhancedUdpReply{static_cast<Reply>(in[1]), {}}, 10);
     }
     const auto endpoint = parse_endpoint_behind(3, in);
-    if (!endpoint) return Lacking{endpoint.outcome, endpoint.size};
+    if (!endpoint) return Measured{endpoint.outcome, endpoint.size};
     return complete(EnhancedUdpReply{static_cast<Reply>(in[1]), endpoint.value}, endpoint.size);
 }
 
@@ -117,19 +117,19 @@ UdpControlMessage encode(const UdpControlReply& reply) noexcept {
 
 Parsed<UdpControlRequest> parse_udp_control_request(Bytes in) noexcept {
     const auto found = parse_control(UdpPacketType::control_request, in);
-    if (!found) return Lacking{found.outcome, found.size};
+    if (!found) return Measured{found.outcome, found.size};
     return complete(UdpControlRequest{static_cast<UdpCommand>(found.value.code), found.value.control},
                     found.size);
 }
 Parsed<UdpControlReply> parse_udp_control_reply(Bytes in) noexcept {
     const auto found = parse_control(UdpPacketType::control_reply, in);
-    if (!found) return Lacking{found.outcome, found.size};
+    if (!found) return Measured{found.outcome, found.size};
     return complete(UdpControlReply{static_cast<Reply>(found.value.code), found.value.control}, found.size);
 }
 
 Parsed<UdpStreamHeader> parse_udp_stream_header(Bytes in) noexcept {
     const auto packet = parse_udp_packet(in);
-    if (!packet) return Lacking{packet.outcome, packet.size};
+    if (!packet) return Measured{packet.outcome, packet.size};
     if (packet.value.type != UdpPacketType::data) return malformed();
     if (in.size() < UdpStreamHeader::size) return need_more(UdpStreamHeader::size - in.size());
     const auto payload = static_cast<std::uint16_t>(packet.value.size - UdpStreamHeader::size);
@@ -174,7 +174,7 @@ Parsed<Frame> parse_gost(Bytes in) noexcept {
     if (in.size() >= 2 && get16(in) == 0) return malformed();
     if (in.size() >= 3 && in[2] != 0xff) return malformed();
     const auto endpoint = parse_endpoint_behind(3, in);
-    if (!endpoint) return Lacking{endpoint.outcome, endpoint.size};
+    if (!endpoint) return Measured{endpoint.outcome, endpoint.size};
     return complete(Frame{endpoint.value, get16(in)}, endpoint.size);
 }
 
@@ -202,7 +202,7 @@ Parsed<Frame> parse_uot(Bytes in) noexcept {
     as_socks5.put8(static_cast<std::uint8_t>(uot_types[in[0]]));
     as_socks5.put(in.subspan(1, std::min(in.size(), longest_endpoint) - 1));
     const auto endpoint = parse_endpoint(as_socks5);
-    if (!endpoint) return Lacking{endpoint.outcome, endpoint.size};
+    if (!endpoint) return Measured{endpoint.outcome, endpoint.size};
     const auto size = endpoint.size + 2;
     if (in.size() < size) return need_more(size - in.size());
     return complete(Frame{endpoint.value, get16(in.subspan(endpoint.size))}, size);

@@ -22,13 +22,6 @@ bool is_localhost_name(std::string_view name) noexcept {
     return name.size() == localhost.size() || name[name.size() - localhost.size() - 1] == '.';
 }
 
-template <std::size_t Count>
-std::array<std::uint8_t, Count> first_octets(Bytes in) noexcept {
-    std::array<std::uint8_t, Count> octets;
-    std::memcpy(octets.data(), in.data(), Count);
-    return octets;
-}
-
 } // namespace
 
 std::optional<Host> Host::parse(std::string_view text) {
@@ -97,34 +90,11 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
 }
 
 Parsed<Endpoint> parse_endpoint(Bytes in) noexcept {
-    // The shortest form with a given ATYP tells how much may be asked for before the length octet is known.
-    if (in.empty()) return need_more(2);
-    const auto type = static_cast<AddressType>(in[0]);
-    std::size_t at = 1;
-    std::size_t length = 0;
-    switch (type) {
-    case AddressType::ipv4: length = 4; break;
-    case AddressType::ipv6: length = 16; break;
-    case AddressType::domain_name:
-        if (in.size() < 2) return need_more(1);
-        length = in[at++];
-    }
-    if (length == 0 && type != AddressType::domain_name) return malformed();
-    const auto size = at + length + 2;
-    if (in.size() < size) return need_more(size - in.size());
-    Parsed<Endpoint> parsed{Outcome::complete, size, {}};
-    parsed.value.port = get16(in.subspan(at + length));
-    const auto host = in.subspan(at, length);
-    switch (type) {
-    case AddressType::ipv4: parsed.value.host = Host::ipv4(first_octets<4>(host)); break;
-    case AddressType::ipv6: parsed.value.host = Host::ipv6(first_octets<16>(host)); break;
-    case AddressType::domain_name: {
-        if (length == 0) break; // sent by some servers as "no address"
-        const auto name = Host::name(as_text(host));
-        if (!name) return malformed(); // a NUL in it: nobody's
-        parsed.value.host = *name;
-    }
-    }
+    const auto measured = measure_endpoint(in);
+    Parsed<Endpoint> parsed; // in place, which spares copies
+    parsed.outcome = measured.outcome;
+    parsed.size = measured.size;
+    if (parsed && !read_endpoint(in, parsed.value)) parsed.outcome = Outcome::malformed;
     return parsed;
 }
 

@@ -8,14 +8,22 @@ template <class Value, class Code>
 Parsed<Value> parse_headed(Bytes in, Code Value::*code, std::uint8_t Value::*flag,
                            Endpoint Value::*endpoint) noexcept {
     constexpr std::size_t header = 3;
-    if (!in.empty() && in[0] != socks_version) return malformed();
-    if (in.size() <= header) return need_more(shortest_reply - in.size());
-    const auto parsed = parse_endpoint(in.subspan(header));
-    if (!parsed) return Lacking{parsed.outcome, parsed.size};
-    Parsed<Value> message{Outcome::complete, header + parsed.size, {}};
+    Parsed<Value> message; // malformed; filled in place, which spares copies
+    if (!in.empty() && in[0] != socks_version) return message;
+    if (in.size() <= header) {
+        message.outcome = Outcome::need_more;
+        message.size = shortest_reply - in.size();
+        return message;
+    }
+    const auto endpoint_in = in.subspan(header);
+    const auto measured = measure_endpoint(endpoint_in);
+    message.outcome = measured.outcome;
+    message.size = measured.size;
+    if (!message) return message;
+    message.size += header;
     message.value.*code = static_cast<Code>(in[1]);
     message.value.*flag = in[2];
-    message.value.*endpoint = parsed.value;
+    if (!read_endpoint(endpoint_in, message.value.*endpoint)) message.outcome = Outcome::malformed;
     return message;
 }
 

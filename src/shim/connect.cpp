@@ -225,7 +225,7 @@ bool is_connected_already(int fd) noexcept { return sys::peer_address(fd).has_va
     const sys::SocketRef entry(Socket::State::connected, cookie, peer, domain);
     entry.unseen().over_unix = dial.carrier().domain == AF_UNIX;
     if (!route.direct) {
-        entry.unseen().local = local_of(dial, peer, domain);
+        if (dial.bound().port != 0) entry.unseen().local = local_of(dial, peer, domain);
         entry.unseen().upstream = dial.upstream();
     }
     sys::fds::put(fd, entry);

@@ -173,9 +173,8 @@ void Dial::end(int error) {
     if (error != 0 && carrier_.domain != own_domain_) change_family(own_domain_);
     else if (error != 0 && touched_) sys::disconnect(carrier_.fd);
     if (error == 0 && may_be_held_)
-        held::connected(
-            rules_, {upstream_, carrier_.fd, own_domain_, plan_, fast_open_, is_on_held(), held_has_failed_});
-    if (error == 0 && purpose_ == Purpose::connect && may_use_session_ && !is_on_held())
+        held::connected(rules_, {upstream_, carrier_.fd, own_domain_, plan_, is_on_held(), held_has_failed_});
+    if (error == 0 && purpose_ == Purpose::connect && plan_->may_use_session && !is_on_held())
         session::connected(rules_, upstream_, session_.get(), carrier_.fd);
     if (purpose_ == Purpose::probe || nobody_waits() || !log::enabled(Level::info)) return;
     if (error == 0)
@@ -205,7 +204,8 @@ const char* Dial::done_by() const noexcept {
 /// Only to a proxy that has just let us in. Best while the program waits for its command's answer: a process
 /// that lives for one connection may be gone soon after.
 void Dial::start_probe_if_claimed() {
-    if (!claim_ || purpose_ != Purpose::connect || !handshake_ || plan_.exchange != Exchange::command) return;
+    if (!claim_ || purpose_ != Purpose::connect || !handshake_) return;
+    if (handshake_->plan().exchange != Exchange::command) return;
     if (handshake_->phase() != Phase::command && handshake_->phase() != Phase::over) return;
     if (start_probe(rules_, upstream_, *claim_, policy::as_who(handshake_->method()), question_))
         claim_.reset();
@@ -237,7 +237,8 @@ void Dial::try_next_upstream() {
     if (purpose_ == Purpose::direct) return resolve_direct();
     if (!find_upstream()) return end(error_ != 0 ? error_ : EHOSTUNREACH);
     const auto& upstream = config();
-    literal_ = proxy_.value_or(Endpoint{upstream.host, upstream.port});
+    literal_.host = proxy_ ? proxy_->host : upstream.host;
+    literal_.port = proxy_ ? proxy_->port : upstream.port;
     const auto& proxy = literal_;
     const bool is_unix = !upstream.socket_path.empty();
     postponed_ = !may_block_ && !is_unix && !upstreams::are_known(proxy);
@@ -279,12 +280,11 @@ void Dial::try_next_address() {
     const auto& to = address(next_address_++);
     const auto timeout = purpose_ == Purpose::direct ? std::chrono::minutes(2) : config().connect_timeout;
     deadline_ = now_ + timeout;
+    // Whether it is connected the greeting finds out; who has none to send, or has sent it, has to ask.
+    is_greeting_ = purpose_ != Purpose::direct;
     const int error = reach(to);
     if (error == 0 || error == EINPROGRESS) {
         touched_ = true;
-        // Whether it is connected the greeting finds out; who has none to send, or has sent it, has to ask.
-        is_greeting_ = purpose_ != Purpose::direct && !handshake_;
-        if (is_greeting_) begin_handshake();
         state_ = is_greeting_ ? State::shaking : State::connecting;
         return;
     }
@@ -313,7 +313,8 @@ int Dial::reach(const Endpoint& to) {
     const bool is_v6 = to.host.type() == AddressType::ipv6;
     if (is_v6 && carrier_.domain == AF_INET && !change_family(AF_INET6)) return errno;
     const auto address = sys::to_address(to, carrier_.domain);
-    int error = fast_open_ ? connect_with_messages(*address) : connect_without_waiting(*address);
+    const bool fast_open = purpose_ != Purpose::direct && plan_->fast_open;
+    int error = fast_open ? connect_with_messages(*address) : connect_without_waiting(*address);
     if (error == ENETUNREACH && !is_v6 && carrier_.domain == AF_INET6) {
         // IPV6_V6ONLY keeps it from an IPv4 proxy; the option can change as long as the socket is not bound.
         int off = 0;
@@ -331,16 +332,15 @@ int Dial::connect_without_waiting(const sys::Address& to) const {
 /// TCP Fast Open. Without a cookie of the server's, or without leave of the kernel, it is a connect() like
 /// any other; the cookie comes with that one.
 int Dial::connect_with_messages(const sys::Address& to) {
-    begin_handshake();
     const auto out = handshake_->step().out;
     const auto sent = real::sendto(carrier_.fd, out.data(), out.size(),
                                    MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.size);
     if (sent >= 0) {
         log::line(Level::trace, "%s: sent %zd octets with the SYN", config().name.c_str(), sent);
         handshake_->sent(static_cast<std::size_t>(sent));
+        is_greeting_ = false;
         return EINPROGRESS;
     }
-    handshake_.reset();
     return errno == EOPNOTSUPP ? connect_without_waiting(to) : errno;
 }
 
@@ -409,7 +409,7 @@ Dial::Wait Dial::shake() {
                 if (std::exchange(is_greeting_, false)) deadline_ = now_ + config().handshake_timeout;
                 if (phase == Phase::features || purpose_ == Purpose::probe)
                     deadline_ = std::min(deadline_, now_ + config().discover_timeout);
-                else if (phase == Phase::command || plan_.pipelined) deadline_ = now_ + patience_for_reply();
+                else if (phase == Phase::command || is_pipelined()) deadline_ = now_ + patience_for_reply();
                 if (handshake_->step().what != What::receive) continue;
                 start_probe_if_claimed(); // the answer can't be here yet
                 return wait(EPOLLIN);
@@ -438,7 +438,7 @@ Dial::Wait Dial::shake() {
                 log::line(Level::trace, "%s: received %zd octets in the %s", config().name.c_str(), received,
                           name_of(phase));
             handshake_->received({buffer.data(), static_cast<std::size_t>(received)});
-            if (plan_.pipelined && phase != Phase::command && handshake_->phase() == Phase::command &&
+            if (is_pipelined() && phase != Phase::command && handshake_->phase() == Phase::command &&
                 purpose_ != Purpose::probe)
                 deadline_ = now_ + patience_for_reply();
         } else if (is_for_later(error)) {
@@ -464,9 +464,9 @@ void Dial::on_silence() {
     // rest of its END.
     if (phase == Phase::features) handshake_->broken_off();
     const bool got_reply = phase == Phase::features && handshake_->failure() != Failure::closed;
-    if (purpose_ == Purpose::probe && plan_.pipelined && !got_reply) return on_question_shaken(true);
+    if (purpose_ == Purpose::probe && is_pipelined() && !got_reply) return on_question_shaken(true);
     if (phase == Phase::features) return;
-    if (plan_.pipelined && !is_on_held() && !nobody_waits()) return try_sequentially();
+    if (is_pipelined() && !is_on_held() && !nobody_waits()) return try_sequentially();
     handshake_.reset();
     if (phase == Phase::command) return end(ETIMEDOUT);
     disconnect();
@@ -484,13 +484,18 @@ void Dial::try_this_address_again() {
 /// is tried twice rather than that one waited for.
 Dial::Clock::duration Dial::patience_for_reply() const {
     if (is_on_held()) return patience_on_held();
-    return is_trial_ ? std::min(config().discover_timeout, config().handshake_timeout)
-                     : config().handshake_timeout;
+    return plan_->is_trial ? std::min(config().discover_timeout, config().handshake_timeout)
+                           : config().handshake_timeout;
 }
 
-void Dial::begin_handshake() {
-    if (session_) handshake_.emplace(policy::by_session(plan_, *session_));
-    else handshake_.emplace(plan_);
+/// What is said by `plan_`.
+void Dial::begin_handshake(const Endpoint& destination) {
+    may_be_held_ = plan_->may_be_held && !held::is_given_up(upstream_);
+    session_ = nullptr;
+    if (plan_->may_use_session && !without_session_)
+        session_ = sys::sessions::with([&](const auto& sessions) { return sessions.find(upstream_, now_); });
+    if (session_) handshake_.emplace(policy::by_session(plan_->handshake, *session_), destination);
+    else handshake_.emplace(plan_->handshake, destination);
 }
 
 /// The proxy has been started anew, or never knew the token: the password tells.
@@ -522,8 +527,10 @@ void Dial::on_shaken() {
     if (is_on_held() && may_be_for_held(failure)) return try_without_held();
     if (!awaits_peer_) learn();
     // Pipelined, it got no such answer in that time.
-    const bool came_soon = now_ < deadline_ - config().handshake_timeout + config().discover_timeout;
-    if (sequentially_ && came_soon && (failure == Failure::none || failure == Failure::command_refused))
+    const auto came_soon = [&] {
+        return now_ < deadline_ - config().handshake_timeout + config().discover_timeout;
+    };
+    if (sequentially_ && came_soon() && (failure == Failure::none || failure == Failure::command_refused))
         learn_of_pipelining(policy::Pipelining::refused, policy::as_who(handshake_->method()));
     if (failure == Failure::none) {
         upstreams::mark_up(upstream_);
@@ -535,10 +542,10 @@ void Dial::on_shaken() {
     if (awaits_peer_) // nobody has come, or the proxy is gone
         return end(failure == Failure::command_refused ? to_errno(handshake_->reply()) : ECONNABORTED);
     if (session_ && policy::may_be_for_session(handshake_->phase(), failure)) return try_without_session();
-    if (plan_.pipelined && policy::may_be_for_pipelining(failure, relied_on_features_))
+    if (is_pipelined() && policy::may_be_for_pipelining(failure, plan_->relies_on_features))
         return try_sequentially();
     if (purpose_ == Purpose::associate && failure == Failure::command_refused && !as_ipv4_ &&
-        plan_.destination.host.type() == AddressType::ipv6 &&
+        handshake_->plan().destination.host.type() == AddressType::ipv6 &&
         (handshake_->reply() == Reply::address_type_not_supported ||
          handshake_->reply() == Reply::general_failure)) {
         as_ipv4_ = true;
@@ -546,14 +553,15 @@ void Dial::on_shaken() {
     }
     // A connection that was to be held and is not, or a command that fails on it alone, contradicts the list,
     // too.
-    const bool relied = relied_on_features_ || plan_.exchange == Exchange::features_then_command;
+    const bool relied =
+        plan_->relies_on_features || handshake_->plan().exchange == Exchange::features_then_command;
     const auto consequence = policy::consequence_of(*handshake_, relied);
     using Next = policy::Consequence::Next;
     // CONNECT is refused so for a destination's sake, too.
     if (purpose_ == Purpose::associate && consequence.next == Next::give_up &&
         consequence.error == EOPNOTSUPP)
         upstreams::with_features([&](auto& cache) {
-            cache.remember_refusal(upstream_, plan_.command, Clock::now(), config().feature_lifetime);
+            cache.remember_refusal(upstream_, handshake_->command(), Clock::now(), config().feature_lifetime);
         });
     switch (consequence.next) {
     case Next::give_up: return end(consequence.error);

@@ -100,12 +100,7 @@ public:
     }
 
     /// Of Purpose::hold: goes like this plan of a connect() through the same upstream.
-    void adopt_plan(const ClientPlan& plan, bool fast_open) noexcept {
-        plan_ = plan;
-        plan_.exchange = Exchange::hold;
-        plan_.host_of_interest = {};
-        fast_open_ = fast_open;
-    }
+    void adopt_plan(const policy::Plan& plan);
 
     /// Once over: 0, or the errno for the program.
     [[nodiscard]] int error() const noexcept { return error_; }
@@ -152,13 +147,16 @@ private:
     [[nodiscard]] bool nobody_waits() const noexcept {
         return purpose_ == Purpose::hold || purpose_ == Purpose::open_session;
     }
-    [[nodiscard]] bool is_on_held() const noexcept { return plan_.exchange == Exchange::held_command; }
+    [[nodiscard]] bool is_on_held() const noexcept {
+        return handshake_ && handshake_->plan().exchange == Exchange::held_command;
+    }
+    [[nodiscard]] bool is_pipelined() const noexcept { return plan_->handshake.pipelined; }
     [[nodiscard]] bool may_be_for_held(Failure failure) const noexcept;
     void try_without_held();
     void on_held_silence();
     [[nodiscard]] Clock::duration patience_on_held() const;
     void on_hold_shaken();
-    void begin_handshake();
+    void begin_handshake(const Endpoint& destination);
     void try_without_session();
     [[nodiscard]] Clock::duration patience_for_reply() const;
     void try_this_address_again();
@@ -176,10 +174,18 @@ private:
     }
     [[nodiscard]] const char* done_by() const noexcept;
     bool plan_attempt();
+    bool take_ready_plan();
     bool make_plan();
-    void set_datagram_source();
-    bool make_probe_plan();
-    bool resolve_destination(bool only_ipv4);
+    struct Outlook {
+        policy::Found found;
+        policy::Ask ask = policy::Ask::no;
+    };
+    Outlook look_up();
+    /// By what is known of the proxy, which has not failed this Dial yet.
+    [[nodiscard]] bool goes_as_known() const noexcept { return !plainly_ && !sequentially_; }
+    [[nodiscard]] Endpoint datagram_source() const;
+    void make_probe_plan();
+    std::optional<Endpoint> resolve_destination(bool only_ipv4);
     void disconnect();
     int reach(const Endpoint& to);
     [[nodiscard]] int connect_without_waiting(const sys::Address& to) const;
@@ -208,10 +214,10 @@ private:
     std::size_t next_address_ = 0;
     Endpoint destination_; // as the proxy is told
     Carrier carrier_;
-    int own_domain_; // of the socket as the program made it
-    ClientPlan plan_;
+    int own_domain_;                           // of the socket as the program made it
+    std::shared_ptr<const policy::Plan> plan_; // of the attempt under way; its handshake without destination
     std::shared_ptr<policy::Session> session_; // that takes the password's place
-    std::optional<ClientHandshake> handshake_;
+    std::optional<ClientHandshake> handshake_; // as planned, from before the first octet
     std::optional<policy::Circumstances> claim_; // the cache's one question, while it is ours to ask
     std::optional<Endpoint> proxy_;              // of Purpose::accept: no other will do
     std::uint32_t peer_id_ = 0;
@@ -220,23 +226,19 @@ private:
     Purpose purpose_;
     Question question_ = Question::pipelined; // of a probe; else of the one to be started
     State state_ = State::next_upstream;
-    bool relied_on_features_ = false; // of the plan under way
-    bool plainly_ = false;            // a contradiction has been met: neither ask nor believe
-    bool sequentially_ = false;       // pipelined, it has failed
-    bool may_use_session_ = false;    // instead of the password
-    bool without_session_ = false;    // one was refused
-    bool asked_others_ = false;       // what other processes have learnt was looked at
-    bool fast_open_ = false;          // the messages may go with the SYN
-    bool is_trial_ = false;    // pipelined, though the proxy has not said to this process that it may be
-    bool asked_ = false;       // once is enough for one destination
-    bool is_greeting_ = false; // the first octets have not left: it may not be connected yet
-    bool touched_ = false;     // the socket is no longer as the program gave it
-    int low_water_ = 0;        // the program's SO_RCVLOWAT, while it is 1 for our sake
+    bool plainly_ = false;         // a contradiction has been met: neither ask nor believe
+    bool sequentially_ = false;    // pipelined, it has failed
+    bool without_session_ = false; // one was refused
+    bool asked_others_ = false;    // what other processes have learnt was looked at
+    bool asked_ = false;           // once is enough for one destination
+    bool is_greeting_ = false;     // the first octets have not left: it may not be connected yet
+    bool touched_ = false;         // the socket is no longer as the program gave it
+    int low_water_ = 0;            // the program's SO_RCVLOWAT, while it is 1 for our sake
     bool may_block_ = true;
     bool as_ipv4_ =
         false; // of Purpose::associate: the zeros for an address are IPv4's, whatever the connection is
     bool awaits_peer_ = false;
-    bool may_be_held_ = false;     // connections that the proxy holds may carry it
+    bool may_be_held_ = false;     // connections that the proxy holds may carry it, and are of use
     bool held_has_failed_ = false; // one did, and it was of no use
     bool is_acknowledged_ = false; // what was sent on one has arrived
     bool postponed_ = false;       // a name must be looked up, and this is no time to block

@@ -24,8 +24,9 @@ bool Dial::take_held() {
     ++next_address_;
     touched_ = true;
     is_greeting_ = false;
-    plan_.exchange = Exchange::held_command;
-    handshake_.emplace(plan_);
+    auto plan = handshake_->plan();
+    plan.exchange = Exchange::held_command;
+    handshake_.emplace(plan);
     deadline_ = now_ + config().handshake_timeout;
     state_ = State::shaking;
     return true;
@@ -54,6 +55,15 @@ void Dial::on_held_silence() {
     is_acknowledged_ = sys::is_acknowledged(carrier_.fd);
     if (!is_acknowledged_) return try_without_held();
     deadline_ = now_ + config().handshake_timeout; // it is the destination that is slow
+}
+
+void Dial::adopt_plan(const policy::Plan& plan) {
+    policy::Plan hold;
+    hold.fast_open = plan.fast_open;
+    hold.handshake = plan.handshake;
+    hold.handshake.exchange = Exchange::hold;
+    hold.handshake.host_of_interest = {};
+    plan_ = std::make_shared<const policy::Plan>(std::move(hold));
 }
 
 /// The list that has come on the way is newer than the one that led here.

@@ -19,9 +19,9 @@ using log::Level;
 
 /// DST of UDP ASSOCIATE is where datagrams will come from, and zeros where that is not known. Some servers
 /// open their socket in its family (doc/wire.md), so it is the family of the connection.
-void Dial::set_datagram_source() {
+Endpoint Dial::datagram_source() const {
     const bool is_v6 = address(next_address_).host.type() == AddressType::ipv6;
-    plan_.destination = {is_v6 && !as_ipv4_ ? Host::ipv6({}) : Host::ipv4({}), 0};
+    return {is_v6 && !as_ipv4_ ? Host::ipv6({}) : Host::ipv4({}), 0};
 }
 
 Dial::Requests Dial::requests() const {
@@ -50,10 +50,10 @@ Dial::Requests Dial::requests() const {
 /// What to say; false if that ends the matter.
 bool Dial::plan_attempt() {
     switch (purpose_) {
-    case Purpose::direct: // nothing
-    case Purpose::hold: return true;
-    case Purpose::probe: return make_probe_plan();
-    case Purpose::connect:
+    case Purpose::direct: return true; // nothing
+    case Purpose::hold: begin_handshake({}); return true;
+    case Purpose::probe: make_probe_plan(); return true;
+    case Purpose::connect: return take_ready_plan() || make_plan();
     case Purpose::associate:
     case Purpose::listen:
     case Purpose::bind:
@@ -63,99 +63,101 @@ bool Dial::plan_attempt() {
     return make_plan();
 }
 
+bool Dial::take_ready_plan() {
+    if (!goes_as_known()) return false;
+    plan_ = upstreams::ready_plan(upstream_, destination_.host.type(), now_);
+    if (!plan_) return false;
+    if (log::enabled(Level::info))
+        log::line(Level::info, "%s: planned as the last time", config().name.c_str());
+    begin_handshake(destination_);
+    return true;
+}
+
+/// What is known of the proxy, and whether it is for this Dial to ask for more.
+Dial::Outlook Dial::look_up() {
+    const auto& upstream = config();
+    Outlook outlook;
+    auto& found = outlook.found;
+    auto& ask = outlook.ask;
+    if (plainly_ || upstream.discover == policy::Discover::off) {
+        found.known =
+            upstreams::with_features([&](const auto& cache) { return cache.find_unlisted(upstream_, now_); });
+        return outlook;
+    }
+    policy::Circumstances at;
+    if (purpose_ != Purpose::accept) at.destination = destination_.host; // that one has come
+    const auto ask_cache = [&](auto& cache) {
+        found = policy::look_up(cache, upstream_, upstream, at, now_);
+        if (found.known.known != policy::Known::unknown || asked_ || purpose_ == Purpose::open_session)
+            return;
+        if (!cache.depends_on(upstream_, Scope::destination)) found.at.destination = {};
+        // What a listener is asked for with hangs on the answer.
+        if (cache.ask_now(upstream_, found.at, now_))
+            ask = is_listener() ? policy::Ask::on_this_connection
+                                : policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
+    };
+    const bool by_client = upstreams::with_features([&](auto& cache) {
+        const bool counts =
+            upstream.socket_path.empty() && cache.depends_on(upstream_, Scope::client_address);
+        if (!counts) ask_cache(cache);
+        return counts;
+    });
+    if (by_client) {
+        at.client = upstreams::source_address_for(address(next_address_));
+        upstreams::with_features(ask_cache);
+    }
+    // Who may ask looks at what others have learnt before.
+    if (ask != policy::Ask::no && !asked_others_ && sys::learnt::recall(rules_.config, upstream_)) {
+        asked_others_ = true;
+        upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, found.at); });
+        return look_up();
+    }
+    return outlook;
+}
+
 bool Dial::make_plan() {
     const auto& upstream = config();
-    const auto now = now_;
     const bool associates = purpose_ == Purpose::associate;
     if (associates && upstreams::with_features([&](const auto& cache) {
-            return cache.is_refused(upstream_, Command::udp_associate, now);
+            return cache.is_refused(upstream_, Command::udp_associate, now_);
         })) {
         log::line(Level::info, "%s: has refused UDP ASSOCIATE before", upstream.name.c_str());
         end(EOPNOTSUPP);
         return false;
     }
-    policy::Knowledge known;
-    policy::Circumstances at;
-    std::optional<Method> only_method;
-    auto ask = policy::Ask::no;
-
-    if (!plainly_ && upstream.discover != policy::Discover::off) {
-        const auto ask_cache = [&](auto& cache) {
-            const auto last = cache.last_method(upstream_);
-            at.method = last ? *last : policy::methods_to_offer(upstream, nullptr)[0];
-            if (purpose_ != Purpose::accept) at.destination = destination_.host; // that one has come
-            known = cache.find(upstream_, at, now);
-            if (cache.depends_on(upstream_, Scope::authentication_method)) only_method = at.method;
-            if (known.known != policy::Known::unknown || asked_ || purpose_ == Purpose::open_session) return;
-            if (!cache.depends_on(upstream_, Scope::destination)) at.destination = {};
-            // What a listener is asked for with hangs on the answer.
-            if (cache.ask_now(upstream_, at, now))
-                ask = is_listener() ? policy::Ask::on_this_connection
-                                    : policy::how_to_ask(upstream.discover, cache.held_before(upstream_));
-        };
-        const bool by_client = upstreams::with_features([&](auto& cache) {
-            const bool counts =
-                upstream.socket_path.empty() && cache.depends_on(upstream_, Scope::client_address);
-            if (!counts) ask_cache(cache);
-            return counts;
-        });
-        if (by_client) {
-            at.client = upstreams::source_address_for(address(next_address_));
-            upstreams::with_features(ask_cache);
-        }
-        // Who may ask looks at what others have learnt before.
-        if (ask != policy::Ask::no && !asked_others_ && sys::learnt::recall(rules_.config, upstream_)) {
-            asked_others_ = true;
-            upstreams::with_features([&](auto& cache) { cache.give_back(upstream_, at); });
-            return make_plan();
-        }
-    } else {
-        upstreams::with_features([&](const auto& cache) {
-            known.pipelining = cache.pipelining_of(upstream_, now);
-            known.method = cache.last_method(upstream_);
-        });
-    }
+    auto [found, ask] = look_up();
+    auto& known = found.known;
     if (sequentially_ || plainly_) known.pipelining = policy::Pipelining::refused;
     // So far another process has come: the rest of the question is ours.
-    if (purpose_ == Purpose::connect && !asked_ && known.known == policy::Known::none &&
-        known.pipelining == policy::Pipelining::unknown &&
-        upstream.discover == policy::Discover::background &&
-        upstream.pipelining == policy::Pipeline::automatic &&
-        upstreams::with_features([&](auto& cache) { return cache.try_now(upstream_, now); })) {
+    if (purpose_ == Purpose::connect && !asked_ && policy::leaves_pipelining_to_ask(upstream, known) &&
+        upstreams::with_features([&](auto& cache) { return cache.try_now(upstream_, now_); })) {
         ask = policy::Ask::on_its_own;
         question_ = Question::harmless;
     }
-    relied_on_features_ = known.features != nullptr;
 
     const auto [first, otherwise] = requests();
-    const bool list_will_tell = ask == policy::Ask::on_this_connection || otherwise.empty();
+    const bool asks_here = ask == policy::Ask::on_this_connection;
+    const bool list_will_tell = asks_here || otherwise.empty();
     const auto& request = list_will_tell ? first : policy::pick(first, otherwise, known.features.get());
-    const auto plan = policy::make_plan(upstream, known, request.command, request.destination, only_method);
-    plan_ = plan.handshake;
-    plan_.flag = request.flag;
-    plan_.otherwise = otherwise;
-    may_use_session_ = plan.may_use_session && purpose_ != Purpose::open_session;
-    if (may_use_session_ && !without_session_)
-        session_ = sys::sessions::with([&](const auto& sessions) { return sessions.find(upstream_, now); });
-    else session_ = nullptr;
-    fast_open_ = plan.fast_open;
-    may_be_held_ = plan.may_be_held && !held::is_given_up(upstream_);
-    is_trial_ = plan_.pipelined && upstream.pipelining == policy::Pipeline::automatic &&
-                (known.adopted || !relied_on_features_ || known.features->ahead() == Ahead::unsaid);
-    if (associates) set_datagram_source();
+    auto plan = policy::make_plan(upstream, known, request.command, request.destination, found.only_method);
+    plan.handshake.flag = request.flag;
+    plan.otherwise = otherwise;
+    if (purpose_ == Purpose::open_session) plan.may_use_session = false;
     if (log::enabled(Level::info))
         log::line(Level::info, "%s: features %s%s", upstream.name.c_str(),
                   known.known == policy::Known::listed ? "known"
                   : known.known == policy::Known::none ? "none"
                                                        : "not known",
-                  ask == policy::Ask::on_this_connection ? ", asking on this connection"
-                  : ask == policy::Ask::on_its_own       ? ", asking in the background"
-                                                         : "");
-    if (ask != policy::Ask::no) asked_ = true;
-    if (ask != policy::Ask::no) claim_ = at;
-    if (ask == policy::Ask::on_this_connection) {
-        plan_.exchange = Exchange::features_then_command;
-        plan_.host_of_interest.host = at.destination;
+                  asks_here                        ? ", asking on this connection"
+                  : ask == policy::Ask::on_its_own ? ", asking in the background"
+                                                   : "");
+    if (ask != policy::Ask::no) {
+        asked_ = true;
+        claim_ = found.at;
+    }
+    if (asks_here) {
+        plan.handshake.exchange = Exchange::features_then_command;
+        plan.handshake.host_of_interest.host = found.at.destination;
     }
     if (plan.refusal != 0 && known.adopted) {
         upstreams::with_features([&](auto& cache) { cache.disown(upstream_); });
@@ -167,30 +169,39 @@ bool Dial::make_plan() {
         end(plan.refusal);
         return false;
     }
-    if (!plan.resolve_first) return true;
-    postponed_ = !may_block_ && !upstreams::are_known(destination_);
-    return !postponed_ && resolve_destination(plan.only_ipv4);
+    const auto to = !plan.resolve_first ? std::optional(associates ? datagram_source() : request.destination)
+                                        : resolve_destination(plan.only_ipv4);
+    if (!to) return false;
+    const auto made = std::make_shared<policy::Plan>(std::move(plan));
+    made->handshake.otherwise = made->otherwise;
+    plan_ = made;
+    if (purpose_ == Purpose::connect && goes_as_known() && !policy::leaves_a_question(upstream, known))
+        upstreams::keep_plan(upstream_, destination_.host.type(), known, plan_);
+    begin_handshake(*to);
+    return true;
 }
 
-bool Dial::resolve_destination(bool only_ipv4) {
+/// Where the proxy takes no names. Nothing if that ends the matter, or has to wait.
+std::optional<Endpoint> Dial::resolve_destination(bool only_ipv4) {
+    postponed_ = !may_block_ && !upstreams::are_known(destination_);
+    if (postponed_) return {};
     auto found = upstreams::addresses(destination_);
     look_at_clock();
     if (only_ipv4) std::erase_if(found, [](const Endpoint& e) { return e.host.type() == AddressType::ipv6; });
     if (found.empty()) {
         end(EHOSTUNREACH);
-        return false;
+        return {};
     }
-    plan_.destination = found.front();
-    return true;
+    return found.front();
 }
 
 void Dial::learn() {
-    if (plan_.exchange == Exchange::command) return;
+    if (handshake_->plan().exchange == Exchange::command) return;
     const bool no_features = policy::says_no_features(handshake_->phase(), handshake_->failure());
     if (!no_features && !handshake_->has_features()) return;
     policy::Circumstances at;
     at.method = policy::as_who(handshake_->method());
-    at.destination = plan_.host_of_interest.host;
+    at.destination = handshake_->plan().host_of_interest.host;
     at.client = sys::local_host(carrier_.fd);
     auto list = handshake_->take_features();
     log::line(Level::info, "%s: %s", config().name.c_str(),

@@ -175,11 +175,7 @@ private:
 class Making final : public sys::worker::Task {
 public:
     Making(const sys::Rules& rules, const Success& like)
-        : rules_(rules),
-          plan_(like.plan),
-          upstream_(like.upstream),
-          domain_(like.domain),
-          fast_open_(like.fast_open) {}
+        : rules_(rules), plan_(like.plan), upstream_(like.upstream), domain_(like.domain) {}
 
     sys::worker::Wait run() override {
         if (!dial_ && !begin()) return {.over = true};
@@ -210,7 +206,7 @@ private:
         }
         dial_.emplace(Dial::Purpose::hold, rules_, std::span<const std::size_t>(&upstream_, 1), Endpoint{},
                       Carrier{fd_.get(), domain_, false, {}});
-        dial_->adopt_plan(plan_, fast_open_);
+        dial_->adopt_plan(*plan_);
         return true;
     }
 
@@ -243,10 +239,9 @@ private:
     }
 
     const sys::Rules& rules_;
-    ClientPlan plan_;
+    std::shared_ptr<const policy::Plan> plan_;
     std::size_t upstream_;
     int domain_;
-    bool fast_open_;
     Clock::time_point begun_ = Clock::now();
     sys::OwnDescriptor fd_;
     std::optional<sys::UntouchedSocket> untouched_;

@@ -19,7 +19,7 @@
 // connect() costs one load more, until it lists its features anew.
 #pragma once
 
-#include "socksify/handshake.hpp"
+#include "policy/plan.hpp"
 #include "sys/rules.hpp"
 
 #include <atomic>
@@ -51,8 +51,7 @@ struct Success {
     std::size_t upstream;
     int fd;     ///< its socket
     int domain; ///< the socket's, as the program made it
-    const ClientPlan& plan;
-    bool fast_open;
+    std::shared_ptr<const policy::Plan> plan;
     bool on_held;         ///< on one that `take` gave
     bool held_has_failed; ///< such a one was of no use before
 };

@@ -30,34 +30,36 @@ using State = Unanswered::State;
 // --- which connects ---
 
 /// What is known of a proxy for this destination. Nothing if it depends on what is not known beforehand.
-std::optional<policy::Knowledge> knowledge_of(std::size_t upstream, const Host& destination,
-                                              std::optional<Method>& only_method) {
+std::optional<policy::Found> look_up(std::size_t upstream, const Host& destination, Clock::time_point now) {
     const auto& config = sys::rules().config.upstreams[upstream];
-    return upstreams::with_features([&](const auto& cache) -> std::optional<policy::Knowledge> {
+    return upstreams::with_features([&](const auto& cache) -> std::optional<policy::Found> {
         if (cache.depends_on(upstream, Scope::client_address)) return {};
         policy::Circumstances at;
-        at.method = cache.last_method(upstream).value_or(policy::methods_to_offer(config, nullptr)[0]);
         at.destination = destination;
-        auto known = cache.find(upstream, at, Clock::now());
-        if (cache.depends_on(upstream, Scope::authentication_method)) only_method = at.method;
-        known.pipelining = cache.pipelining_of(upstream, Clock::now());
-        known.method = cache.last_method(upstream);
-        return known;
+        return policy::look_up(cache, upstream, config, at, now);
     });
 }
 
-/// The plan, where nothing is left to be decided between its messages.
-std::optional<policy::Plan> settled_plan(std::size_t upstream, const Endpoint& destination) {
+/// The plan, where nothing is left to be decided between its messages; else null.
+policy::ReadyPlans::Pointer settled_plan(std::size_t upstream, const Endpoint& destination) {
     const auto& rules = sys::rules();
     const auto& config = rules.config.upstreams[upstream];
-    if (config.discover == policy::Discover::off) return {};
-    std::optional<Method> only_method;
-    auto known = knowledge_of(upstream, destination.host, only_method);
-    if (known && known->known == policy::Known::unknown && sys::learnt::recall(rules.config, upstream))
-        known = knowledge_of(upstream, destination.host, only_method);
-    if (!known) return {};
-    auto plan = policy::make_plan(config, *known, Command::connect, destination, only_method);
-    return policy::may_be_optimistic(plan, *known) ? std::optional(std::move(plan)) : std::nullopt;
+    if (config.discover == policy::Discover::off) return nullptr;
+    const auto now = Clock::now();
+    const auto type = destination.host.type();
+    auto plan = upstreams::ready_plan(upstream, type, now);
+    if (!plan) {
+        auto found = look_up(upstream, destination.host, now);
+        if (found && found->known.known == policy::Known::unknown &&
+            sys::learnt::recall(rules.config, upstream))
+            found = look_up(upstream, destination.host, now);
+        if (!found) return nullptr;
+        plan = std::make_shared<const policy::Plan>(
+            policy::make_plan(config, found->known, Command::connect, destination, found->only_method));
+        if (!policy::leaves_a_question(config, found->known))
+            upstreams::keep_plan(upstream, type, found->known, plan);
+    }
+    return policy::may_be_optimistic(*plan) ? plan : nullptr;
 }
 
 /// Of the proxy, for a socket of `domain`; nothing if that needs a look-up or another socket.
@@ -176,7 +178,7 @@ Verdict<> connect_optimistically(int fd, int domain, bool is_blocking, const sys
     if (!plan) return Verdict<>::pass();
     const auto proxy = address_of(*upstream, domain);
     if (!proxy || !sys::worker::ready()) return Verdict<>::pass();
-    const auto unanswered = Unanswered::make(fd, plan->handshake, *upstream);
+    const auto unanswered = Unanswered::make(fd, plan->handshake, route.destination, *upstream);
     if (!unanswered) return Verdict<>::pass();
 
     const auto cookie = sys::cookie_of(fd);

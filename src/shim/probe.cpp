@@ -10,18 +10,20 @@ namespace socksify::shim {
 namespace real = socksify::real;
 namespace upstreams = sys::upstreams;
 
-bool Dial::make_probe_plan() {
+void Dial::make_probe_plan() {
     const bool harmless = question_ == Question::harmless;
-    plan_ = {};
-    plan_.exchange = harmless ? Exchange::command : Exchange::features;
-    plan_.command = Command::udp_associate; // if it is that
-    plan_.methods = chosen_ ? MethodList{*chosen_} : policy::methods_to_offer(config(), nullptr);
-    plan_.username = config().username;
-    plan_.password = config().password;
-    plan_.host_of_interest = destination_;
-    plan_.pipelined = question_ != Question::alone && plan_.methods.size() == 1 &&
-                      config().pipelining != policy::Pipeline::off;
-    return true;
+    policy::Plan plan;
+    auto& handshake = plan.handshake;
+    handshake.exchange = harmless ? Exchange::command : Exchange::features;
+    handshake.command = Command::udp_associate; // if it is that
+    handshake.methods = chosen_ ? MethodList{*chosen_} : policy::methods_to_offer(config(), nullptr);
+    handshake.username = config().username;
+    handshake.password = config().password;
+    handshake.host_of_interest = destination_;
+    handshake.pipelined = question_ != Question::alone && handshake.methods.size() == 1 &&
+                          config().pipelining != policy::Pipeline::off;
+    plan_ = std::make_shared<const policy::Plan>(std::move(plan));
+    begin_handshake({});
 }
 
 void Dial::ask_again(Question question) {
@@ -34,7 +36,7 @@ void Dial::on_question_shaken(bool silent) {
     using policy::Pipelining;
     using policy::PipeliningSeen;
     const auto method = handshake_->method();
-    if (!plan_.pipelined) {
+    if (!is_pipelined()) {
         learn();
         return end(handshake_->failure() == Failure::none ? 0 : EOPNOTSUPP);
     }
@@ -63,7 +65,7 @@ void Dial::on_question_shaken(bool silent) {
         }
         [[fallthrough]];
     case PipeliningSeen::refused:
-        learn_of_pipelining(Pipelining::refused, chosen_.value_or(plan_.methods[0]));
+        learn_of_pipelining(Pipelining::refused, chosen_.value_or(handshake_->plan().methods[0]));
         return ask_again(Question::alone);
     }
 }

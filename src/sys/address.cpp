@@ -38,34 +38,29 @@ std::optional<Endpoint> to_endpoint(const sockaddr* address, socklen_t size) noe
 }
 
 std::optional<Address> to_address(const Endpoint& endpoint, int domain) noexcept {
-    Address address;
+    std::optional<Address> address; // in place, which spares copies
     const auto octets = endpoint.host.octets();
-    switch (endpoint.host.type()) {
-    case AddressType::domain_name: return {};
-    case AddressType::ipv4:
-        if (domain == AF_INET) {
-            auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-            v4->sin_family = AF_INET;
-            v4->sin_port = htons(endpoint.port);
-            std::memcpy(&v4->sin_addr, octets.data(), octets.size());
-            address.size = sizeof *v4;
-            return address;
-        }
-        break;
-    case AddressType::ipv6:
-        if (domain == AF_INET) return {};
-        break;
+    const bool is_v4 = endpoint.host.type() == AddressType::ipv4;
+    if (endpoint.host.is_name() || (domain == AF_INET && !is_v4)) return address;
+    address.emplace();
+    if (domain == AF_INET) {
+        auto* v4 = reinterpret_cast<sockaddr_in*>(&address->storage);
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(endpoint.port);
+        std::memcpy(&v4->sin_addr, octets.data(), sizeof v4->sin_addr);
+        address->size = sizeof *v4;
+        return address;
     }
-    auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&address->storage);
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(endpoint.port);
-    if (octets.size() == 4) {
+    if (is_v4) {
         v6->sin6_addr.s6_addr[10] = v6->sin6_addr.s6_addr[11] = 0xff;
         std::memcpy(v6->sin6_addr.s6_addr + 12, octets.data(), 4);
     } else {
         std::memcpy(v6->sin6_addr.s6_addr, octets.data(), 16);
     }
-    address.size = sizeof *v6;
+    address->size = sizeof *v6;
     return address;
 }
 

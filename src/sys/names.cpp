@@ -26,10 +26,12 @@ std::optional<Host> pool_address(std::string_view name, AddressType family) noex
 }
 
 Meaning meaning_of(const Host& address) noexcept {
+    Meaning meaning;
     const auto index = NamePool::index_of(address);
-    if (!index) return {};
-    const auto pool = the_pool();
-    return {true, pool.valid() ? pool.name_at(*index) : std::nullopt};
+    if (!index) return meaning;
+    meaning.from_pool = true;
+    if (const auto pool = the_pool(); pool.valid()) meaning.name = pool.name_at(*index);
+    return meaning;
 }
 
 } // namespace socksify::sys::names

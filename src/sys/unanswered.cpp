@@ -67,8 +67,9 @@ private:
     std::shared_ptr<Unanswered> unanswered_;
 };
 
-std::shared_ptr<Unanswered> Unanswered::make(int fd, const ClientPlan& plan, std::size_t upstream) {
-    std::shared_ptr<Unanswered> made(new Unanswered(plan, upstream));
+std::shared_ptr<Unanswered> Unanswered::make(int fd, const ClientPlan& plan, const Endpoint& destination,
+                                             std::size_t upstream) {
+    std::shared_ptr<Unanswered> made(new Unanswered(plan, destination, upstream));
     made->lacking_ = least_replies(plan);
     made->borrowed_ = {{{SOL_SOCKET, SO_RCVLOWAT}, {IPPROTO_TCP, TCP_NODELAY}}};
     made->own_.reset(duplicate_internally(fd));

@@ -47,8 +47,9 @@ public:
     enum class State : std::uint8_t { unsent, sent, answered, broken };
 
     /// For `fd`, on which nothing has begun. Null, with errno, if there is no descriptor for it; throws
-    /// std::bad_alloc. `plan` must be pipelined, and what it refers to live as long.
-    static std::shared_ptr<Unanswered> make(int fd, const ClientPlan& plan, std::size_t upstream);
+    /// std::bad_alloc. `plan`, whose destination is not looked at, must be pipelined, and what it refers to live as long.
+    static std::shared_ptr<Unanswered> make(int fd, const ClientPlan& plan, const Endpoint& destination,
+                                            std::size_t upstream);
     Unanswered(const Unanswered&) = delete;
     Unanswered& operator=(const Unanswered&) = delete;
 
@@ -107,7 +108,8 @@ private:
         bool is_taken_back = false; ///< by the program
     };
 
-    Unanswered(const ClientPlan& plan, std::size_t upstream) : handshake_(plan), upstream_(upstream) {}
+    Unanswered(const ClientPlan& plan, const Endpoint& destination, std::size_t upstream)
+        : handshake_(plan, destination), upstream_(upstream) {}
     worker::Wait go_on();
     void leave() noexcept;
     void become_orphan() noexcept;

@@ -123,15 +123,14 @@ namespace detail {
 
 constinit Mutex features_mutex{LockRank::features};
 
-policy::FeatureCache& features() {
-    static constinit policy::FeatureCache* cache =
-        nullptr; // never destroyed: threads may ask while the process exits
-    if (cache == nullptr) {
-        cache = new policy::FeatureCache;
+Learnt& learnt() {
+    static constinit Learnt* all = nullptr; // never destroyed: threads may ask while the process exits
+    if (all == nullptr) {
+        all = new Learnt;
         // The claims in a forked copy are the parent's.
-        at_fork_in_child([] { cache->give_back_all(); });
+        at_fork_in_child([] { all->features.give_back_all(); });
     }
-    return *cache;
+    return *all;
 }
 
 } // namespace detail

@@ -1,7 +1,7 @@
 // What this process has learnt of its proxies: their addresses, which of them are down, and what they can do.
 #pragma once
 
-#include "policy/feature_cache.hpp"
+#include "policy/plan.hpp"
 #include "sys/address.hpp"
 #include "sys/mutex.hpp"
 
@@ -30,14 +30,30 @@ bool is_down(std::size_t upstream) noexcept;
 
 namespace detail {
 extern constinit Mutex features_mutex;
-policy::FeatureCache& features(); ///< under the lock
+struct Learnt {
+    policy::FeatureCache features;
+    policy::ReadyPlans plans;
+};
+Learnt& learnt(); ///< under the lock
 } // namespace detail
 
 /// Runs `use(FeatureCache&)` under the cache's lock: it must make no system call.
 template <class Use>
 auto with_features(Use use) {
     const std::lock_guard lock(detail::features_mutex);
-    return use(detail::features());
+    return use(detail::learnt().features);
+}
+
+/// The plan of an earlier connect() to an address of this type, if it still holds; else null.
+inline policy::ReadyPlans::Pointer ready_plan(std::size_t upstream, AddressType type, Clock::time_point now) {
+    const std::lock_guard lock(detail::features_mutex);
+    const auto& [features, plans] = detail::learnt();
+    return plans.find(upstream, type, features, now);
+}
+inline void keep_plan(std::size_t upstream, AddressType type, const policy::Knowledge& known,
+                      policy::ReadyPlans::Pointer plan) {
+    const std::lock_guard lock(detail::features_mutex);
+    detail::learnt().plans.keep(upstream, type, known, std::move(plan));
 }
 
 } // namespace socksify::sys::upstreams

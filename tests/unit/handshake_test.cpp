@@ -644,8 +644,9 @@ ClientPlan plan_to_listen() {
     plan.command = Command::listen;
     plan.flag = 0x01;
     plan.destination = Endpoint::parse("0.0.0.0:8080").value();
-    plan.otherwise = {{Command::bind, 0, Endpoint::parse("[::]:8081").value()},
-                      {Command::bind, 0, Endpoint::parse("0.0.0.0:8081").value()}};
+    static const std::array otherwise{Request{Command::bind, 0, Endpoint::parse("[::]:8081").value()},
+                                      Request{Command::bind, 0, Endpoint::parse("0.0.0.0:8081").value()}};
+    plan.otherwise = otherwise;
     return plan;
 }
 
@@ -679,7 +680,7 @@ TEST_CASE("of two ways to ask, the list that comes on the connection decides") {
 TEST_CASE("what the list rules out is not sent, in either way") {
     for (const bool has_another : {true, false}) {
         auto plan = plan_to_listen();
-        if (!has_another) plan.otherwise.clear();
+        if (!has_another) plan.otherwise = {};
         const auto client =
             told(plan, {no_auth, "05 00 01 01 00 00 00 00 00 00  04 01 00  ff 00 00"}, Then::stays);
         CHECK(client.failure() == Failure::not_announced);

@@ -305,7 +305,7 @@ TEST_CASE("pipelined where the proxy has said or shown that it takes that, and n
 
 TEST_CASE("optimistic where the list announces early data, and nothing is left to be decided") {
     const auto is_optimistic = [](const Knowledge& known, const Upstream& upstream = {}) {
-        return may_be_optimistic(plan_for("a.example:1", known, upstream), known);
+        return may_be_optimistic(plan_for("a.example:1", known, upstream));
     };
     CHECK(is_optimistic(seen(Pipelining::unknown, {}, Ahead::data)));
     CHECK(is_optimistic(seen(Pipelining::tolerated, {}, Ahead::data)));
@@ -318,7 +318,7 @@ TEST_CASE("optimistic where the list announces early data, and nothing is left t
     upstream.pipelining = Pipeline::off;
     CHECK_FALSE(is_optimistic(seen(Pipelining::unknown, Method::password, Ahead::data), upstream));
     const auto known = seen(Pipelining::unknown, {}, Ahead::data);
-    CHECK_FALSE(may_be_optimistic(make_plan({}, known, Command::bind, to("a.example:1")), known));
+    CHECK_FALSE(may_be_optimistic(make_plan({}, known, Command::bind, to("a.example:1"))));
 }
 
 TEST_CASE("the rules' word on pipelining") {
@@ -442,4 +442,155 @@ TEST_CASE("a session is asked of nobody that hasn't announced it") {
     };
     CHECK(refusal({}) == EOPNOTSUPP);
     CHECK(refusal(listing({{Tag::command, 1}, {Tag::command, 0xa0}})) == EOPNOTSUPP);
+}
+
+namespace {
+
+using std::chrono::seconds;
+constexpr FeatureCache::Time start{std::chrono::hours(1000)};
+
+FeatureList announcing(Ahead ahead, std::optional<Scope> scope = {}) {
+    FeatureList list;
+    const auto octet = static_cast<std::uint8_t>(ahead);
+    list.add(Tag::extension, subtag_extension_set, as_bytes(extension_set));
+    list.add(Tag::extension, subtag_pipelining, Bytes(&octet, 1));
+    if (scope) {
+        const auto value = static_cast<std::uint8_t>(*scope);
+        list.add(Tag::fdl, subtag_scope, Bytes(&value, 1));
+    }
+    return list;
+}
+
+/// As a connect() finds or makes its plan.
+struct Planning {
+    Upstream upstream = upstream_with_password();
+    FeatureCache cache;
+    ReadyPlans plans;
+
+    [[nodiscard]] bool is_ready(std::string_view destination, FeatureCache::Time now = start) const {
+        return plans.find(0, to(destination).host.type(), cache, now) != nullptr;
+    }
+    Plan plan(std::string_view text, FeatureCache::Time now = start) {
+        const auto destination = to(text);
+        if (const auto ready = plans.find(0, destination.host.type(), cache, now)) return *ready;
+        Circumstances at;
+        at.destination = destination.host;
+        const auto found = look_up(cache, 0, upstream, at, now);
+        const auto made = make_plan(upstream, found.known, Command::connect, destination, found.only_method);
+        if (!leaves_a_question(upstream, found.known))
+            plans.keep(0, destination.host.type(), found.known, std::make_shared<const Plan>(made));
+        return made;
+    }
+    void learn(FeatureList list, const Circumstances& at = {}) {
+        cache.remember(0, at, std::move(list), start, seconds(60));
+    }
+};
+
+} // namespace
+
+TEST_CASE("a plan is ready for the next destination of its type, and no other type's") {
+    Planning planning;
+    planning.learn(announcing(Ahead::data));
+    CHECK_FALSE(planning.is_ready("192.0.2.1:80"));
+    planning.plan("192.0.2.1:80");
+    CHECK(planning.is_ready("192.0.2.2:443"));
+    CHECK_FALSE(planning.is_ready("a.example:80"));
+    CHECK_FALSE(planning.is_ready("[2001:db8::1]:80"));
+    CHECK(planning.plan("192.0.2.2:443").handshake.pipelined);
+}
+
+TEST_CASE("a plan is ready only as long as what it rests on") {
+    Planning planning;
+    planning.learn(announcing(Ahead::data));
+    planning.plan("192.0.2.1:80");
+    CHECK(planning.is_ready("192.0.2.1:80", start + seconds(59)));
+    CHECK_FALSE(planning.is_ready("192.0.2.1:80", start + seconds(60)));
+
+    Planning shown;
+    shown.cache.remember_none(0, start, seconds(60));
+    shown.cache.remember_pipelining(0, Pipelining::tolerated, Method::none, start, seconds(30));
+    CHECK(shown.plan("192.0.2.1:80").handshake.pipelined);
+    CHECK(shown.is_ready("192.0.2.1:80", start + seconds(29)));
+    CHECK_FALSE(shown.is_ready("192.0.2.1:80", start + seconds(30)));
+}
+
+TEST_CASE("what is learnt, contradicted or taken back makes another plan") {
+    const auto spoils = [](auto what) {
+        Planning planning;
+        Learnt learnt;
+        learnt.known = Known::listed;
+        learnt.features = std::make_shared<const FeatureList>(announcing(Ahead::data));
+        learnt.left = seconds(60);
+        planning.cache.adopt(0, learnt, start);
+        planning.plan("192.0.2.1:80");
+        REQUIRE(planning.is_ready("192.0.2.1:80"));
+        what(planning.cache);
+        return !planning.is_ready("192.0.2.1:80");
+    };
+    CHECK(spoils([](auto& cache) { cache.forget(0, start); }));
+    CHECK(spoils([](auto& cache) { cache.disown(0); }));
+    CHECK(spoils([](auto& cache) { cache.remember_none(0, start, seconds(9)); }));
+    CHECK(spoils([](auto& cache) { cache.remember(0, {}, {}, start, seconds(9)); }));
+    CHECK(spoils([](auto& cache) {
+        cache.remember_pipelining(0, Pipelining::refused, Method::none, start, seconds(9));
+    }));
+    CHECK_FALSE(spoils([](auto&) {}));
+}
+
+TEST_CASE("another method, another plan: a password is not offered where none was chosen since") {
+    Planning planning;
+    Circumstances by_password;
+    by_password.method = Method::password;
+    planning.learn(announcing(Ahead::data), by_password);
+    CHECK(planning.plan("192.0.2.1:80").handshake.methods[0] == Method::password);
+    planning.learn(announcing(Ahead::data));
+    CHECK(planning.plan("192.0.2.1:80").handshake.methods[0] == Method::none);
+}
+
+TEST_CASE("no plan is kept ready that holds for one destination or one of our addresses") {
+    for (const auto scope : {Scope::destination, Scope::client_address}) {
+        Planning planning;
+        Circumstances at;
+        at.destination = to("192.0.2.1:80").host;
+        planning.learn(announcing(Ahead::data, scope), at);
+        CHECK(planning.plan("192.0.2.1:80").handshake.pipelined);
+        CHECK_FALSE(planning.is_ready("192.0.2.1:80"));
+    }
+    // Nor while a list of that kind is there beside one that is not.
+    Planning both;
+    Circumstances one;
+    one.method = Method::password;
+    one.destination = to("192.0.2.1:80").host;
+    both.learn(announcing(Ahead::data, Scope::destination), one);
+    both.learn(announcing(Ahead::data, Scope::authentication_method));
+    both.plan("192.0.2.9:80");
+    CHECK_FALSE(both.is_ready("192.0.2.9:80"));
+}
+
+TEST_CASE("no plan is kept ready that refuses, looks up a name first, or leaves a question") {
+    Planning planning;
+    planning.plan("192.0.2.1:80");
+    CHECK_FALSE(planning.is_ready("192.0.2.1:80")); // nobody has asked for a list
+    planning.cache.remember_none(0, start, seconds(60));
+    planning.plan("192.0.2.1:80");
+    CHECK_FALSE(planning.is_ready("192.0.2.1:80")); // nor tried how it takes several messages
+
+    FeatureList ipv4_alone;
+    ipv4_alone.add(Tag::address, ipv4);
+    planning.learn(ipv4_alone);
+    CHECK(planning.plan("[2001:db8::1]:80").refusal != 0);
+    CHECK_FALSE(planning.is_ready("[2001:db8::1]:80"));
+    planning.upstream.without_names = WithoutNames::resolve;
+    CHECK(planning.plan("a.example:80").resolve_first);
+    CHECK_FALSE(planning.is_ready("a.example:80"));
+}
+
+TEST_CASE("a plan is ready, too, while a contradiction stands and nobody asks") {
+    Planning planning;
+    planning.learn(announcing(Ahead::data));
+    CHECK(planning.plan("192.0.2.1:80").relies_on_features);
+    planning.cache.forget(0, start);
+    CHECK_FALSE(planning.plan("192.0.2.1:80").relies_on_features);
+    CHECK(planning.is_ready("192.0.2.1:80", start + seconds(59)));
+    CHECK_FALSE(planning.is_ready("192.0.2.1:80", start + seconds(60)));
 }
