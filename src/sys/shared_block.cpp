@@ -24,7 +24,7 @@ int open_private_directory(const char* path, bool make) noexcept {
     return -1;
 }
 
-/// The file under `directory`, of full size. Its fd, or -1 with errno.
+/// The file under `directory`. Its fd, or -1 with errno.
 int open_file(int directory, const char* name, std::size_t octets) noexcept {
     const int fd = open_with_room(
         [=] { return openat(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600); });
@@ -40,6 +40,19 @@ int open_file(int directory, const char* name, std::size_t octets) noexcept {
     return -1;
 }
 
+} // namespace
+
+int open_private_file(const char* directory, bool make, const char* name, std::size_t octets) noexcept {
+    const int within = open_private_directory(directory, make);
+    if (within < 0) return -1;
+    const int file = open_file(within, name, octets);
+    const KeepErrno keep;
+    real::close(within);
+    return file;
+}
+
+namespace {
+
 /// MAP_FAILED, with errno. One that may pass is the last word: in another place others would not find it.
 void* map_file(const char* name, std::size_t size) noexcept {
     struct Place {
@@ -51,13 +64,7 @@ void* map_file(const char* name, std::size_t size) noexcept {
     for (const auto& place : places) {
         char path[48];
         std::snprintf(path, sizeof path, place.format, static_cast<unsigned>(geteuid()));
-        const int directory = open_private_directory(path, place.make);
-        int file = -1;
-        if (directory >= 0) {
-            file = open_file(directory, name, size);
-            const KeepErrno keep;
-            real::close(directory);
-        }
+        const int file = open_private_file(path, place.make, name, size);
         if (file >= 0) {
             void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
             const KeepErrno keep;

@@ -12,6 +12,11 @@
 
 namespace socksify::sys {
 
+/// The file `name` of `octets` in `directory`: both are this user's, nobody else may write to the one or open the
+/// other, and neither is reached by a link. The file is made if need be, and the directory if `make`. Its fd, or -1
+/// with errno: EACCES for what is not safe.
+int open_private_file(const char* directory, bool make, const char* name, std::size_t octets) noexcept;
+
 class SharedBlock {
 public:
     /// `name` is the file's; `size` in octets is the same in every process that uses the name.
