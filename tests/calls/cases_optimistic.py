@@ -77,6 +77,7 @@ def alike(kind: str, with_syn: bool = False, **more) -> list[Case]:
             ("duplicates share the reply", "duplicated"),
             ("a forked child reads no reply", "forked"),
             ("what is executed reads no reply", "executed"),
+            ("what is executed and inherits the number reads no reply", "inherited"),
             ("stdio reads no reply", "stdio"),
             ("options are the program's own", "own_options"),
             ("a time limit, and a signal", "impatient"),

@@ -283,6 +283,23 @@ void executed(const Arguments& words) {
     close(fd);
 }
 
+/// The number is the same in the program that is executed, which says what it reads.
+void inherited(const Arguments& words) {
+    const int fd = start(words[0]);
+    if (const pid_t child = vfork(); child == 0) {
+        execl("/proc/self/exe", "optimistic", "inherits", std::to_string(fd).c_str(), nullptr);
+        _exit(127);
+    } else {
+        waitpid(child, nullptr, 0);
+    }
+    close(fd);
+}
+void inherits(const Arguments& words) {
+    const int fd = std::stoi(std::string(words[0]));
+    told("send", send(fd, "ping", 4, 0));
+    observe_recv(fd);
+}
+
 void stdio(const Arguments& words) {
     const int fd = start(words[0]);
     std::FILE* stream = fdopen(fd, "r+");
@@ -396,6 +413,8 @@ int main(int argc, char** argv) {
                 {"duplicated", duplicated, 1},
                 {"forked", forked, 1},
                 {"executed", executed, 1},
+                {"inherited", inherited, 1},
+                {"inherits", inherits, 1},
                 {"stdio", stdio, 1},
                 {"own_options", own_options, 1},
                 {"impatient", impatient, 1},
