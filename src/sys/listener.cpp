@@ -198,7 +198,7 @@ void Listener::close() noexcept {
 }
 
 bool close_to_others(int fd) noexcept {
-    constexpr std::uint32_t loopback = 1; // its interface's number, in every network namespace
+    constexpr int loopback = 1; // its interface's number, in every network namespace
     // What one of this machine's addresses sends to another comes in by the loopback interface, too.
     sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_IFINDEX)),
@@ -207,7 +207,10 @@ bool close_to_others(int fd) noexcept {
         BPF_STMT(BPF_RET | BPF_K, 0),
     };
     const sock_fprog program{static_cast<unsigned short>(std::size(code)), code};
-    return real::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+    if (real::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0) return true;
+    // Not every system lets a user have one. Unlike a filter, this can't be taken back.
+    return errno == EPERM &&
+           real::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &loopback, sizeof loopback) == 0;
 }
 
 void open_to_others(int fd) noexcept {

@@ -16,6 +16,7 @@ WAYS = (
 )
 SCENARIOS = (
     ("blocking", "blocking"),
+    ("of an ordinary user", "unprivileged"),
     ("a peer before accept, a name before listen", "early"),
     ("a peer that has left before accept", "leaves"),
     ("non-blocking, poll and select", "nonblocking"),

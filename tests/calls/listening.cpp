@@ -120,6 +120,13 @@ void blocking(const Arguments& words) {
 }
 
 /// Peers that come before listen() has a name, and before accept().
+/// As `blocking`, of a user who has no rights of its own.
+void unprivileged(const Arguments& words) {
+    constexpr uid_t nobody = 65534;
+    if (setuid(nobody) != 0) give_up("setuid");
+    blocking(words);
+}
+
 void early(const Arguments& words) {
     Scene scene(words[0], 0, 0);
     const auto before = text_of(name_of(scene.listener, getsockname));
@@ -550,6 +557,7 @@ void arguments(const Arguments& words) {
 
 constexpr Scenario scenarios[] = {
     {"blocking", blocking, 1},
+    {"unprivileged", unprivileged, 1},
     {"early", early, 1},
     {"leaves", leaves, 1},
     {"nonblocking", nonblocking, 1},
