@@ -1,5 +1,7 @@
 """bind, listen and accept: as the kernel has it, with peers that come through BIND."""
 
+import asyncio
+
 from fake_proxy import Script, Stage, fdl, in_turn, list_features, on_the_wire, rep, send
 from real_proxy import SECOND
 from suite import Case
@@ -86,6 +88,13 @@ def agreed(name: str, scenario: str, deeds: tuple, says: str, sees: tuple[str, .
     )
 
 
+async def sends_a_peer(connection) -> None:
+    await connection.send(b"\x05\x00\x00" + on_the_wire("203.0.113.1", 4711))
+    await asyncio.sleep(0.2)
+    await connection.send(b"\x05\x00\x00" + on_the_wire("203.0.113.80", 4242))
+    await connection.await_end()
+
+
 async def tells_bind_from_listen(connection) -> None:
     match connection.command:
         case 0x02:
@@ -123,6 +132,13 @@ CASES = [
         for way, upstream, port in (("BIND", {}, 4713), ("LISTEN", BY_LISTEN, 4714))
     ),
     Case("listening / a thread whose cancellation is pending", "listening cancelled 4711", environment=LISTEN),
+    Case(
+        "listening / a peer that finds no room when it is closed",
+        "listening crowded 4711",
+        proxies=(Script(at={Stage.REQUEST: sends_a_peer}),),
+        environment=LISTEN,
+        says="bind = 0\nlisten = 0\nconnect = 0\nconnect = 0\n0 sockets",
+    ),
     # Asked, that proxy would say no.
     Case("listening / no rule speaks of it", "listening local 4711", proxies=(UNASKED,)),
     *(

@@ -29,12 +29,16 @@ void survive(const Arguments& words) {
 }
 
 /// Every flag turned over while the connect() is under way.
-void changed_under_way(const Arguments& words) {
-    const auto to = address_of(words[0]);
+int connect_and_change(const Address& to) {
     const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
     told("connect", connect_to(fd, to));
     told("F_SETFD", fcntl(fd, F_SETFD, FD_CLOEXEC));
     told("F_SETFL", fcntl(fd, F_SETFL, O_APPEND));
+    return fd;
+}
+
+void changed_under_way(const Arguments& words) {
+    const int fd = connect_and_change(address_of(words[0]));
     show(fd, "during");
     await_end_of_connect(fd);
     show(fd, "after");
@@ -42,13 +46,10 @@ void changed_under_way(const Arguments& words) {
     close(fd);
 }
 
-/// The same, and the socket is still the program's when connect() has failed. DESTINATION refuses.
+/// The socket is still the program's when connect() has failed. DESTINATION refuses.
 void changed_before_failure(const Arguments& words) {
     const auto to = address_of(words[0]);
-    const int fd = tcp_socket(to.family(), SOCK_NONBLOCK);
-    told("connect", connect_to(fd, to));
-    told("F_SETFD", fcntl(fd, F_SETFD, FD_CLOEXEC));
-    told("F_SETFL", fcntl(fd, F_SETFL, O_APPEND));
+    const int fd = connect_and_change(to);
     await_end_of_connect(fd);
     observe_error(fd);
     show(fd, "after");

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <csignal>
-#include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -267,18 +266,6 @@ void forked_meanwhile(const Arguments& words) {
 }
 
 /// The child's copies must not keep alive what the parent has closed, nor be in a program that it starts.
-int count_sockets() {
-    int count = 0;
-    DIR* const all = opendir("/proc/self/fd");
-    while (const auto* entry = readdir(all)) {
-        std::array<char, 64> target{};
-        const auto path = std::string("/proc/self/fd/") + entry->d_name;
-        if (readlink(path.c_str(), target.data(), target.size() - 1) > 0)
-            count += std::string_view(target.data()).starts_with("socket:");
-    }
-    closedir(all);
-    return count;
-}
 void inherited(const Arguments& words) {
     warm_up(words);
     if (fork() == 0) {

@@ -6,7 +6,6 @@
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
 
@@ -294,12 +293,7 @@ void ends(const Arguments& words) {
 void lacks(const Arguments& words) {
     const int fd = std::stoi(std::string(words[0]));
     told("accept", accept(fd, nullptr, nullptr));
-    int sockets = 0;
-    for (int number = 0; number < 1 << 17; ++number) {
-        struct stat file {};
-        if (fstat(number, &file) == 0 && S_ISSOCK(file.st_mode)) ++sockets;
-    }
-    say("%d sockets", sockets);
+    say("%d sockets", count_sockets());
 }
 
 void keeps(const Arguments& words) {
@@ -514,13 +508,19 @@ void local(const Arguments& words) {
     told("read", read(fd, &octet, 1));
 }
 
+/// A socket that does not block, at that port.
+int bound_to(std::string_view port) {
+    const auto any = address_of("0.0.0.0:" + std::string(port));
+    const int fd = tcp_socket(AF_INET, SOCK_NONBLOCK);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    told("bind", bind(fd, any.get(), any.size));
+    return fd;
+}
+
 /// A listener at PORT that nobody comes to.
 void patient(const Arguments& words) {
-    const auto any = address_of("0.0.0.0:" + std::string(words[0]));
-    const int listener = tcp_socket(AF_INET, SOCK_NONBLOCK);
-    const int on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    told("bind", bind(listener, any.get(), any.size));
+    const int listener = bound_to(words[0]);
     for (const int backlog : {4, 7}) {
         told("listen", listen(listener, backlog));
         pause(150);
@@ -530,11 +530,7 @@ void patient(const Arguments& words) {
 
 /// At PORT, in a thread whose cancellation is pending: listen() is no cancellation point.
 void cancelled(const Arguments& words) {
-    const auto any = address_of("0.0.0.0:" + std::string(words[0]));
-    const int listener = tcp_socket(AF_INET, SOCK_NONBLOCK);
-    const int on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    told("bind", bind(listener, any.get(), any.size));
+    const int listener = bound_to(words[0]);
     int result = -1;
     std::thread([&] {
         pthread_cancel(pthread_self());
@@ -542,6 +538,24 @@ void cancelled(const Arguments& words) {
     }).join();
     say("listen = %d", result);
     told("accept", accept(listener, nullptr, nullptr));
+}
+
+/// At PORT, and the queue is full when a peer comes: what has waited in vain goes with the listener.
+void crowded(const Arguments& words) {
+    const int listener = bound_to(words[0]);
+    told("listen", listen(listener, 1));
+    const auto here = address_of("127.0.0.1:" + std::string(words[0]));
+    std::array<int, 2> clients;
+    for (int& client : clients) {
+        client = tcp_socket(AF_INET);
+        told("connect", connect_to(client, here));
+    }
+    pause(400);
+    close(listener);
+    for (const int client : clients) close(client);
+    const Stopwatch since; // the kernel would knock once more after a second
+    while (count_sockets() > 0 && since.milliseconds() < 400) pause(5);
+    say("%d sockets", count_sockets());
 }
 
 void arguments(const Arguments& words) {
@@ -588,6 +602,7 @@ constexpr Scenario scenarios[] = {
     {"lacks", lacks, 2},
     {"keeps", keeps, 1},
     {"cancelled", cancelled, 1},
+    {"crowded", crowded, 1},
 };
 
 } // namespace

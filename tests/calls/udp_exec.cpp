@@ -2,7 +2,6 @@
 #include "udp.hpp"
 
 #include <spawn.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 using namespace victim;
@@ -126,12 +125,7 @@ void gone(const Arguments& words) {
     const int fd = std::atoi(std::string(words[0]).c_str());
     told("write", write(fd, "hello", 5));
     told("F_GETFD", fcntl(fd, F_GETFD));
-    int sockets = 0;
-    for (int number = 0; number < 1 << 17; ++number) {
-        struct stat file {};
-        if (fstat(number, &file) == 0 && S_ISSOCK(file.st_mode)) ++sockets;
-    }
-    say("%d sockets", sockets);
+    say("%d sockets", count_sockets());
 }
 
 /// DESTINATION: the number that is left is closed on exec, the first one was not.

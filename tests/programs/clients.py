@@ -246,9 +246,9 @@ def further_servers() -> list["Client"]:
         Client("listens, nginx that replaces itself", f"sh -c '{replaced}'",
                **at_once(8111, visited_by=f"sh -c '{when_ready} {PYTHON} {SCRIPTS}/visitors.py at-once 20 {at} 8111 /'")),
         Client("listens, a supervisor for its servers",
-               f"{PYTHON} {SCRIPTS}/supervisor.py 8112 {PYTHON} {SCRIPTS}/by_fd.py", **at_once(8112)),
+               f"{PYTHON} {SCRIPTS}/supervisor.py 8112 {PYTHON} {SCRIPTS}/asyncio_server.py", **at_once(8112)),
         Client("listens, systemd-socket-activate for a server",
-               f"systemd-socket-activate -l 0.0.0.0:8113 {PYTHON} {SCRIPTS}/by_fd.py 3", **visited("in-a-row", 5, 8113, "")),  # who comes as it becomes the server may be lost
+               f"systemd-socket-activate -l 0.0.0.0:8113 {PYTHON} {SCRIPTS}/asyncio_server.py 3", **visited("in-a-row", 5, 8113, "")),  # who comes as it becomes the server may be lost
         Client("listens, socat, a program for each peer", "socat TCP-LISTEN:8115,fork,reuseaddr,backlog=50 EXEC:/bin/cat",
                **at_once(8115)),
         Client("listens, php -S", "sh -c 'echo hello >hello.html; exec php -S 0.0.0.0:8116'",

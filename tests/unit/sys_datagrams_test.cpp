@@ -3,6 +3,8 @@
 #include "sys/fd_table.hpp"
 #include "sys/internal_fds.hpp"
 
+#include "support/threads.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -15,16 +17,11 @@
 using namespace socksify;
 using namespace socksify::sys;
 
+using socksify::test::on_threads;
+
 namespace {
 
 constexpr std::size_t threads = 16;
-
-template <class Work>
-void on_threads(std::size_t count, Work work) {
-    std::vector<std::thread> running;
-    for (std::size_t number = 0; number < count; ++number) running.emplace_back(work, number);
-    for (auto& thread : running) thread.join();
-}
 
 Endpoint endpoint(std::size_t number) {
     return {Host::ipv4({192, 0, 2, static_cast<std::uint8_t>(number)}), 7};

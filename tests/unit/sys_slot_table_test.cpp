@@ -2,6 +2,8 @@
 // there. `scripts/test tsan` sees the races.
 #include "sys/slot_table.hpp"
 
+#include "support/threads.hpp"
+
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -12,6 +14,8 @@
 #include <vector>
 
 using namespace socksify::sys;
+
+using socksify::test::on_threads;
 
 namespace {
 
@@ -57,13 +61,6 @@ std::size_t made(const Table& table) {
     std::size_t count = 0;
     table.for_each_made([&](const Note&) { ++count; });
     return count;
-}
-
-template <class Work>
-void on_threads(std::uint64_t count, Work work) {
-    std::vector<std::thread> running;
-    for (std::uint64_t number = 0; number < count; ++number) running.emplace_back(work, number);
-    for (auto& thread : running) thread.join();
 }
 
 /// Each text tells under which number it was put.

@@ -3,6 +3,8 @@
 #include "sys/upstreams.hpp"
 #include "sys/worker.hpp"
 
+#include "support/threads.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -16,14 +18,9 @@ using namespace socksify;
 using namespace socksify::sys;
 using namespace std::chrono_literals;
 
-namespace {
+using socksify::test::on_threads;
 
-template <class Work>
-void on_threads(std::size_t count, Work work) {
-    std::vector<std::thread> running;
-    for (std::size_t number = 0; number < count; ++number) running.emplace_back(work, number);
-    for (auto& thread : running) thread.join();
-}
+namespace {
 
 /// Whether the table tells of a socket of our own what we told it, from its making to its end.
 bool live_a_socket() {

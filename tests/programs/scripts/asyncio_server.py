@@ -1,6 +1,8 @@
-"""Listens on HOST PORT and answers each line with the peer's address, its port and the line."""
+"""Listens on HOST PORT, or on the socket that it has inherited as number FD, and answers each line with the peer's address, its
+port and the line."""
 
 import asyncio
+import socket
 import sys
 
 
@@ -12,7 +14,11 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, sys.argv[1], int(sys.argv[2]), backlog=100)
+    match sys.argv[1:]:
+        case [host, port]:
+            server = await asyncio.start_server(serve, host, int(port), backlog=100)
+        case [fd]:
+            server = await asyncio.start_server(serve, sock=socket.socket(fileno=int(fd)))
     await server.serve_forever()
 
 
